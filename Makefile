@@ -1,0 +1,33 @@
+# Two commands: `make sample` shows the tool at work, `make check` runs every check and test. Both install what they
+# need into .venv first; the second time they find it there.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: sample check clean
+
+sample: $(VENV)/installed
+	$(BIN)/curate select pipelines/sample_pool.jsonl --fraction 0.05 --task-column topic --scope cluster \
+		--out out/sample --force
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) out
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -c $(CONSTRAINTS) -e ".[offline]"
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) install -c $(CONSTRAINTS) -e ".[offline,dev]"
+	touch $@

@@ -1,0 +1,1 @@
+"""Question 2: is the data enough for my model?"""

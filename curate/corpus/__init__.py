@@ -1,0 +1,1 @@
+"""Question 1: how many tokens do I really have?"""

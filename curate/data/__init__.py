@@ -1,0 +1,1 @@
+"""Files to rows with provenance, and rows to files."""

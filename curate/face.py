@@ -1,0 +1,155 @@
+"""How a dataclass of options becomes a command: flags, help, layers, printed configuration, and errors.
+
+Everything comes from `curate.config.options`; a command in `curate.cli` is a function of (inputs, config, face).
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from curate.config import Option, as_text, environment, option, options, resolve, toml_table
+from curate.errors import CurateError, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Face:
+    """Options of every command that change what is shown, not what is done."""
+
+    json: bool = option("print one JSON object instead of a table", flag=True)
+    quiet: bool = option("print no progress and no messages", flag=True)
+    config: str | None = option("TOML file with a table for the command", metavar="FILE.toml")
+    print_config: bool = option("print every option with its value and origin, and stop", flag=True)
+
+
+def command(app: click.Group, name: str, config: type) -> Callable[[Callable[..., None]], click.Command]:
+    """Return a decorator that registers a command whose options are the fields of the dataclasses `config` and `Face`."""
+
+    def register(function: Callable[..., None]) -> click.Command:
+        def run(inputs: Sequence[str] = (), **flags: Any) -> None:
+            face, settings, origins = _settings(name, config, flags)
+            if face.print_config:
+                _print_config(face, settings, origins)
+            else:
+                function(list(inputs), settings, face)
+
+        run.__doc__ = function.__doc__
+        built = click.Command(name, callback=run, help=inspect.cleandoc(function.__doc__ or ""), params=[])
+        built.params.append(click.Argument(["inputs"], metavar="PATH...", nargs=-1))
+        for cls in (config, Face):
+            built.params.extend(_click_option(field, spec, cls) for field, spec in options(cls).items())
+        app.add_command(built)
+        return built
+
+    return register
+
+
+def run(app: click.Group, arguments: Sequence[str]) -> int:
+    """Run the command line; return its exit code, with every error said in one way."""
+    try:
+        code = app.main(arguments, prog_name="curate", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = UsageError.exit_code
+    except click.ClickException as error:
+        code = _fail(_from_click(error), arguments)
+    except CurateError as error:
+        code = _fail(error, arguments)
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("curate: interrupted; nothing was written under the final name\n")
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except MemoryError:
+        code = _fail(
+            CurateError("out of memory", "Close other programs, or select from a part of the pool."), arguments
+        )
+    return int(code)
+
+
+def _fail(error: CurateError, arguments: Sequence[str]) -> int:
+    """Say what is wrong and what to type next: on stderr, and as the one JSON object where JSON was asked for."""
+    if "--json" in arguments:
+        print_json({"error": {"code": error.exit_code, "message": error.what, "hint": error.hint}})
+    sys.stderr.write(f"curate: {error.what}\n")
+    if error.hint:
+        sys.stderr.write(f"        {error.hint}\n")
+    return error.exit_code
+
+
+def _from_click(error: click.ClickException) -> UsageError:
+    where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "curate"
+    return UsageError(error.format_message().replace("\n", " "), f"See {where} --help.")
+
+
+def _settings(name: str, config: type[T], flags: Mapping[str, Any]) -> tuple[Face, T, dict[str, str]]:
+    """Merge flags, environment and TOML for one command."""
+
+    def layers(cls: type) -> list[tuple[str, dict[str, Any]]]:
+        given = {key: value for key, value in flags.items() if key in options(cls) and value is not None}
+        return [("flag", given), ("environment", environment(cls))]
+
+    face, face_origins = resolve(Face, layers(Face))
+    table = toml_table(face.config, name, config) if face.config else {}
+    settings, origins = resolve(config, [*layers(config), (f"{face.config}", table)])
+    return face, settings, origins | face_origins
+
+
+def _click_option(name: str, spec: Option, cls: type) -> click.Option:
+    flag = f"--{name.replace('_', '-')}"
+    if spec.flag:
+        return click.Option([flag], is_flag=True, default=None, help=spec.help)
+    shown = _default_text(cls, name)
+    text = f"{spec.help} [default: {shown}]" if shown else spec.help
+    if spec.many:
+        return click.Option([flag], multiple=True, default=None, metavar=spec.metavar, help=text, callback=_joined)
+    return click.Option([flag], default=None, metavar=spec.metavar, help=text)
+
+
+def _joined(_: click.Context, __: click.Parameter, value: tuple[str, ...] | None) -> str | None:
+    return ",".join(value) if value else None
+
+
+def _default_text(cls: type, name: str) -> str:
+    default = as_text(cls.__dataclass_fields__[name].default)  # type: ignore[attr-defined]
+    if default is None or default == []:
+        return ""
+    return ",".join(map(str, default)) if isinstance(default, list) else str(default)
+
+
+def _print_config(face: Face, settings: Any, origins: Mapping[str, str]) -> None:
+    values = {name: as_text(getattr(settings, name)) for name in options(type(settings))}
+    if face.json:
+        print_json({name: {"value": value, "origin": origins[name]} for name, value in values.items()})
+        return
+    for name, value in values.items():
+        shown = ",".join(map(str, value)) if isinstance(value, list) else "" if value is None else value
+        click.echo(f"{name:<16} {shown!s:<40} {origins[name]}")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    import orjson
+
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def result_console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 80)
+
+
+def limit_threads(workers: int) -> None:
+    """Tell the libraries that read it from the environment, before they are imported, how many threads to use."""
+    for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, str(workers))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if workers > 1 else "false")

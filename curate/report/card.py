@@ -1,0 +1,90 @@
+"""The dataset card: what the set is, where it came from, how to load it, and what nobody has shown about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import Template
+from typing import Any
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+_CARD = Template("""\
+---
+license: other
+task_categories:
+- text-generation
+tags:
+- sft
+- data-selection
+- curate
+size_categories:
+- $size
+configs:
+- config_name: default
+  default: true
+  data_files:
+$files
+---
+# A fine-tuning set of $selected rows
+
+Selected by `curate` $version from $read rows. `ledger.parquet` tells for every row of the pool why it is in or out;
+`manifest.json` holds the configuration, the hashes of all inputs and outputs, and the versions.
+
+| source | sha256 | rows |
+|---|---|---|
+$sources
+
+| rows | |
+|---|---|
+$counts
+
+**Method.** Embedder `$embedder`; $groups; $centre centre samples and $k_center picks by K-Center-Greedy; seed $seed.
+
+**Loading.** `datasets.load_dataset("path/to/this/directory")`. Rows are in the `$form` format, in pick order: a prefix
+is spread over the pool too. LLaMA-Factory finds its entry in `dataset_info.json`; axolotl reads `type: chat_template`
+for messages. TRL's `SFTTrainer` trains on the user's turns too when rows are plain `messages`, unless
+`assistant_only_loss=True`; `--format prompt-completion` trains on the answers only.
+
+**What is not claimed.** That this set trains a better model than a random one of the same size. Distance to the
+nearest selected row, mean over the pool: $mean here, $chance_mean ± $chance_sd over $selections random selections.
+
+**Licence.** Inherited from the sources; `curate` does not know it. Replace `license: other` before publishing.
+""")
+
+
+def dataset_card(report: Mapping[str, Any], *, validation: bool) -> str:
+    """Return the README.md of an output directory."""
+    rows, clusters, chance = report["rows"], report["clusters"], report["random"]["coverage"]["mean"]
+    files = "  - split: train\n    path: train.jsonl"
+    if validation:
+        files += "\n  - split: validation\n    path: validation.jsonl"
+    counts = {"read": rows["read"], "unreadable": rows["unreadable"], **rows["dropped"]}
+    counts |= {"live": rows["live"], "selected": rows["selected"]}
+    kinds = {"cluster": "K-means clusters", "task": "tasks", "global": "pool"}
+    return _CARD.substitute(
+        size=next((name for limit, name in _SIZES if rows["selected"] < limit), "n>1M"),
+        files=files,
+        selected=f"{rows['selected']:,}",
+        read=f"{rows['read']:,}",
+        version=report["versions"]["curate"],
+        sources="\n".join(
+            f"| {_cell(source['path'])} | {source['sha256'] or '–'} | {source['records']:,} |"
+            for source in report["sources"]
+        ),
+        counts="\n".join(f"| {_cell(name)} | {count:,} |" for name, count in counts.items()),
+        embedder=report["embedder"]["name"],
+        groups=f"{clusters['count']:,} {kinds[clusters['kind']]}",
+        centre=report["picks"]["centre"],
+        k_center=report["picks"]["k_center"],
+        seed=report["config"]["seed"],
+        form=report["config"]["format"],
+        mean=f"{report['coverage']['mean']:.3f}",
+        chance_mean=f"{chance['mean']:.3f}",
+        chance_sd=f"{chance['sd']:.3f}",
+        selections=report["random"]["selections"],
+    )
+
+
+def _cell(text: str) -> str:
+    """Keep a name from breaking out of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

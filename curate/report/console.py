@@ -1,0 +1,70 @@
+"""The result of a selection as a person reads it: at most 80 columns, numbers aligned, nothing decorative."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+
+def print_selection(report: Mapping[str, Any], out: str | None, console: Console) -> None:
+    """Print the report of a selection."""
+    console.print(Group(_rows(report), _how(report), _coverage(report)))
+    if out is not None:
+        console.print(f"\n[bold]{report['rows']['selected']:,} rows[/] in {out}/train.jsonl", highlight=False)
+
+
+def _rows(report: Mapping[str, Any]) -> Table:
+    rows = report["rows"]
+    table = _table("rows", "")
+    table.add_row("read", f"{rows['read']:,}")
+    if rows["unreadable"]:
+        table.add_row("unreadable (unreadable.jsonl)", f"-{rows['unreadable']:,}")
+    for reason, count in rows["dropped"].items():
+        table.add_row(reason, f"-{count:,}")
+    table.add_row("live", f"{rows['live']:,}")
+    if rows["held_out"]:
+        table.add_row("held out", f"{rows['held_out']:,}")
+    table.add_row(Text("selected", style="bold"), Text(f"{rows['selected']:,}", style="bold"))
+    return table
+
+
+def _how(report: Mapping[str, Any]) -> Text:
+    clusters, picks, tokens = report["clusters"], report["picks"], report["tokens"]
+    lines = [f"embedder   {report['embedder']['name']}, {report['embedder']['dimensions']} dimensions"]
+    group = {"cluster": "clusters", "task": "tasks", "global": "pool"}[clusters["kind"]]
+    lines.append(
+        f"picks      {picks['centre']:,} centre samples, {picks['k_center']:,} by K-Center-Greedy, "
+        f"from {clusters['count']:,} {group}"
+    )
+    if tokens is not None:
+        name = tokens["tokenizer"]["name"]
+        lines.append(f"tokens     {tokens['selected']:,} selected of {tokens['pool']:,} ({name})")
+        over = tokens["over_max_tokens"]
+        if over["rows"]:
+            lines.append(f"           {over['rows']:,} rows of the pool are longer than {over['limit']:,} tokens")
+    seconds = report["seconds"]
+    slowest = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)
+    lines.append(f"time       {sum(seconds.values()):.1f} s ({slowest})")
+    lines.append(f"memory     {report['peak_memory_bytes'] / 2**30:.2f} GiB at the peak")
+    return Text("\n" + "\n".join(lines) + "\n")
+
+
+def _coverage(report: Mapping[str, Any]) -> Table:
+    chance = report["random"]
+    table = _table("distance to the nearest selected row", "selected", f"random x {chance['selections']} (mean ± sd)")
+    names = {"radius": "largest (covering radius)", "p95": "95th percentile", "mean": "mean"}
+    for key, name in names.items():
+        spread = chance["coverage"][key]
+        table.add_row(name, f"{report['coverage'][key]:.3f}", f"{spread['mean']:.3f} ± {spread['sd']:.3f}")
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", min_width=40 if i == 0 else None)
+    return table

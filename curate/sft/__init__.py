@@ -1,0 +1,1 @@
+"""Question 3: which few examples should I fine-tune on?"""

@@ -1,0 +1,102 @@
+"""The options of `curate select`, each declared once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from decimal import Decimal
+
+from curate.config import (
+    force_option,
+    map_option,
+    option,
+    parse_bytes,
+    parse_fraction,
+    parse_positive,
+    parse_whole,
+    seed_option,
+    strict_option,
+    workers_option,
+)
+from curate.errors import UsageError
+
+FORMATS = ("messages", "alpaca", "sharegpt", "prompt-completion")
+
+
+def _clusters(text: str) -> str | int:
+    return text if text in {"auto", "sqrt"} else parse_whole(text)
+
+
+def _share(text: str) -> Decimal:
+    return Decimal(0) if text.strip() in {"0", "0.0"} else parse_fraction(text)
+
+
+@dataclass(frozen=True)
+class SelectConfig:
+    """What `curate select` can be told. Exactly one of fraction, count and budget_tokens is wanted."""
+
+    fraction: Decimal | None = option(
+        "share of the rows read to select, such as 0.005", parse=parse_fraction, metavar="F"
+    )
+    count: int | None = option("number of rows to select", parse=parse_whole, metavar="K")
+    budget_tokens: int | None = option("tokens to select: as many rows as fit", parse=parse_whole, metavar="T")
+    out: str | None = option("directory to write; it appears when the run is complete", metavar="DIR")
+    format: str = option("row format of train.jsonl", default="messages", choices=FORMATS)
+    holdout: Decimal = option(
+        "share of the live rows to keep out as validation.jsonl", default=Decimal(0), parse=_share, metavar="F"
+    )
+    map: tuple[str, ...] = map_option()
+    task_column: str | None = option("column that names a row's task: pick within tasks, not clusters", metavar="NAME")
+    filters: tuple[str, ...] = option(
+        "filters or groups of them, or a file of your own; none for no filter",
+        default=("clean", "style"), many=True, metavar="NAMES",
+    )  # fmt: skip
+    embedder: str = option(
+        "lexical, a Hugging Face id, or a folder with a sentence-transformers model", default="lexical", metavar="NAME"
+    )
+    embed_text: str = option("what is embedded: the prompt, or prompt and answer", default="prompt",
+                             choices=("prompt", "both"))  # fmt: skip
+    device: str = option("where models run", default="auto", choices=("auto", "cpu", "cuda"))
+    dtype: str = option("precision of a transformer; bf16 is faster and changes picks", default="fp32",
+                        choices=("fp32", "bf16"))  # fmt: skip
+    clusters: str | int = option(
+        "clusters of K-means: auto is half the budget, sqrt is the root of half the rows", default="auto",
+        parse=_clusters, metavar="auto|sqrt|N",
+    )  # fmt: skip
+    core: Decimal = option(
+        "share of each cluster, nearest its centre, to pick from; 1 takes whole clusters",
+        default=Decimal("0.25"), parse=parse_fraction, metavar="F",
+    )  # fmt: skip
+    scope: str = option("pick within clusters, within tasks, or from one pool; auto is tasks where they are named",
+                        default="auto", choices=("auto", "cluster", "task", "global"))  # fmt: skip
+    tau: float = option(
+        "flatten quotas: a group's share is size^(1/tau)", default=1.0, parse=parse_positive, metavar="T"
+    )
+    tokenizer: str = option("tokenizer for token counts", default="o200k_base", metavar="NAME")
+    max_tokens: int = option(
+        "rows longer than this are counted and named", default=4096, parse=parse_whole, metavar="N"
+    )
+    chunk_size: int = option("bytes read at a time; results do not depend on it", default=16 << 20, parse=parse_bytes,
+                             metavar="SIZE")  # fmt: skip
+    workers: int = workers_option()
+    seed: int = seed_option()
+    force: bool = force_option()
+    strict: bool = strict_option()
+
+    def __post_init__(self) -> None:
+        if self.workers is None:
+            object.__setattr__(self, "workers", os.cpu_count() or 1)
+        asked = [name for name in ("fraction", "count", "budget_tokens") if getattr(self, name) is not None]
+        if len(asked) != 1:
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
+            raise UsageError(
+                f"{flags} exclude each other" if asked else "how many rows to select is not said",
+                "Give one of --fraction 0.005, --count 260 or --budget-tokens 100K.",
+            )
+        if self.scope == "task" and self.task_column is None:
+            raise UsageError("--scope task needs to know the task of a row", "Add --task-column NAME.")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The mapping of --map: canonical field to column name."""
+        return dict(pair.split("=", 1) for pair in self.map)

@@ -1,0 +1,127 @@
+"""The ledger of a selection: one row per input record, with what became of it and why."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+if TYPE_CHECKING:
+    from curate.sft.pick import Picked
+    from curate.sft.select import Groups
+
+COLUMNS = (
+    "id", "source", "line", "shape", "task", "cluster", "drop_reason", "rules", "evidence", "split", "rank",
+    "radius_at_pick", "nearest_selected", "distance", "n_tokens", "prompt", "response",
+)  # fmt: skip
+LOUD_SHARE = 0.5  # a filter that takes more of the pool than this is named aloud
+
+
+def open_ledger(frame: pl.DataFrame, unreadable: pl.DataFrame) -> pl.DataFrame:
+    """Give each row its id and put the rows in id order.
+
+    The id is the blake2b-128 of the canonical chat (of the raw text where a row is unreadable), so that it follows
+    the content and not the place; later copies of the same content get `-1`, `-2`, ...
+    """
+    content = frame["chat"].to_list()
+    broken = iter(unreadable["text"].to_list())
+    digests = [blake2b(_bytes(next(broken) if text is None else text), digest_size=16).hexdigest() for text in content]
+    copy = pl.int_range(pl.len()).over("digest")
+    suffix = pl.when(copy == 0).then(pl.lit("")).otherwise(pl.format("-{}", copy))
+    return (
+        frame.with_columns(digest=pl.Series(digests, dtype=pl.String))
+        .sort("digest", "task", "source", "line", maintain_order=True)
+        .with_columns(
+            id=pl.col("digest") + suffix,
+            drop_reason=pl.when(pl.col("error").is_null())
+            .then(pl.lit(None, pl.String))
+            .otherwise(pl.lit("unreadable")),
+            evidence=pl.col("error"),
+            rules=pl.when(pl.col("error").is_null())
+            .then(pl.lit([], pl.List(pl.String)))
+            .otherwise(pl.lit(["unreadable"], pl.List(pl.String))),
+        )
+        .drop("digest", "error")
+    )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def dropped(table: pl.DataFrame) -> dict[str, int]:
+    """Count the rows per drop reason, unreadable ones apart, the most frequent first."""
+    counts = (
+        table.filter(pl.col("drop_reason").is_not_null() & (pl.col("drop_reason") != "unreadable"))
+        .group_by("drop_reason")
+        .len()
+        .sort("len", "drop_reason", descending=[True, False])
+    )
+    return dict(counts.iter_rows())
+
+
+def top_reason(table: pl.DataFrame) -> str:
+    """Say which rule took most rows."""
+    reasons = dropped(table)
+    if not reasons:
+        return "no filter dropped any"
+    name, count = next(iter(reasons.items()))
+    return f"{name} took most ({count:,})"
+
+
+def loud_filters(table: pl.DataFrame) -> list[str]:
+    """Name every rule that dropped over half of the pool."""
+    return [
+        f"{name} dropped {count:,} of {table.height:,} rows: is that meant? (--filters leaves it out)"
+        for name, count in dropped(table).items()
+        if count > LOUD_SHARE * table.height
+    ]
+
+
+def text_to_embed(live: pl.DataFrame, which: str) -> pl.Series:
+    """Return the text that is embedded: the prompt, or prompt and answer."""
+    if which == "prompt":
+        return live["prompt"]
+    return live.select(pl.concat_str("prompt", "response", separator="\n\n")).to_series()
+
+
+def record_selection(
+    table: pl.DataFrame,
+    live: pl.DataFrame,
+    groups: Groups,
+    candidates: np.ndarray,
+    picked: Picked,
+    chosen: np.ndarray,
+    nearest: np.ndarray,
+    distance: np.ndarray,
+) -> pl.DataFrame:
+    """Write clusters, ranks and distances into the ledger.
+
+    `candidates` are positions in `live`; `chosen` the picked ones in pick order; `nearest` (n_live,) indexes `chosen`.
+    """
+    n = live.height
+    cluster = np.full(n, -1, dtype=np.int64)
+    if groups.kind == "cluster":
+        cluster[candidates] = groups.labels
+    rank = np.full(n, -1, dtype=np.int64)
+    rank[chosen] = np.arange(len(chosen))
+    radius = np.full(n, np.nan)
+    radius[chosen] = picked.radius_at_pick
+    ids = live["id"]
+    facts = live.select(
+        "row",
+        cluster=_null_where(cluster, -1),
+        rank=_null_where(rank, -1),
+        radius_at_pick=pl.Series(radius).fill_nan(None),
+        nearest_selected=ids.gather(chosen[nearest]),
+        distance=pl.Series(distance.astype(np.float64)),
+        split=pl.when(pl.Series(rank) >= 0).then(pl.lit("train")).when("holdout").then(pl.lit("validation")),
+    )
+    return table.with_row_index("row").join(facts, on="row", how="left", maintain_order="left").drop("row")
+
+
+def _null_where(values: np.ndarray, missing: int) -> pl.Series:
+    series = pl.Series(values)
+    return series.set(series == missing, None)

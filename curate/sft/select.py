@@ -1,0 +1,213 @@
+"""The story of `curate select`: read, filter, deduplicate, embed, cluster, share out, pick, measure.
+
+Every step adds columns to the ledger, one row per input record; nothing is dropped before the writer. Rows are put in
+`id` order before anything is fitted, so that the result does not depend on the order of the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from hashlib import blake2b
+from math import ceil, sqrt
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate.config import resolve
+from curate.data.read import read_rows
+from curate.errors import CurateError, UsageError
+from curate.report.progress import Stages
+from curate.sft import coverage, filters, ledger, quota
+from curate.sft.config import SelectConfig
+from curate.sft.duplicates import mark_exact
+from curate.sft.embed import load as load_embedder
+from curate.sft.kmeans import spherical_kmeans
+from curate.sft.pick import Picked, pick_in_clusters
+from curate.sft.report import build_report
+from curate.sft.selection import Selection
+from curate.sft.tokens import count_tokens
+
+RANDOM_SELECTIONS = 5
+MAX_SQRT_CLUSTERS = 1024  # iterative-data-selection's cap on K
+
+
+@dataclass(frozen=True)
+class Groups:
+    """What picks are shared out over: a label per live row, the cosine to its group's centre, and the names."""
+
+    kind: str
+    labels: np.ndarray
+    similarity: np.ndarray
+    names: list[str]
+    about: dict[str, Any]
+
+
+def select_rows(inputs: Any, **options: Any) -> Selection:
+    """Select a small, diverse fine-tuning set from instruction data; the Python face of `curate select`.
+
+    `inputs` is a path, a glob, a Hugging Face id, a `datasets.Dataset`, a polars frame, a list of records, or a list
+    of these; `options` are those of the command (`fraction=0.005`, `embedder="lexical"`, ...). Raises CurateError
+    with what is wrong and what to do.
+    """
+    config, _ = resolve(SelectConfig, [("argument", options)])
+    selection = select(inputs, config)
+    if config.out is not None:
+        selection.write(config.out, force=config.force)
+    return selection
+
+
+def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> Selection:
+    """Run the selection that `config` describes over `inputs`."""
+    stages = stages or Stages()
+    embedder_seed, cluster_seed, random_seed = np.random.SeedSequence(config.seed).generate_state(3).tolist()
+
+    with stages("read") as advance:
+        rows = read_rows(
+            inputs,
+            columns=config.columns,
+            task_column=config.task_column,
+            chunk_bytes=config.chunk_size,
+            workers=config.workers,
+            on_progress=advance,
+        )
+    notes = list(rows.notes)
+
+    with stages("filter"):
+        table = ledger.open_ledger(rows.frame, rows.unreadable)
+        table = mark_rows(table, config.filters)
+        notes += ledger.loud_filters(table)
+
+    with stages("tokens"):
+        table, tokens_about, note = count_tokens(table, config.tokenizer, required=config.budget_tokens is not None)
+        notes += note
+
+    live = live_rows(table, config)
+    with stages("embed") as advance:
+        embedder = load_embedder(
+            config.embedder,
+            device=config.device,
+            dtype=config.dtype,
+            seed=embedder_seed,
+            workers=config.workers,
+            on_progress=advance,
+        )
+        vectors = embedder.embed(ledger.text_to_embed(live, config.embed_text))
+
+    candidates = np.flatnonzero(~live["holdout"].to_numpy())
+    pool = np.ascontiguousarray(vectors[candidates]) if len(candidates) < len(vectors) else vectors
+
+    def pick(k: int) -> tuple[Groups, list[int], Picked]:
+        with stages("cluster"):
+            groups = group_rows(pool, live["task"].gather(candidates), k, config, cluster_seed)
+        with stages("pick"):
+            sizes = np.bincount(groups.labels, minlength=len(groups.names)).tolist()
+            quotas = quota.one_each_then_fill(sizes, k, config.tau)
+            core = 1.0 if groups.kind == "global" else float(config.core)
+            return groups, quotas, pick_in_clusters(pool, groups.labels, groups.similarity, quotas, core=core)
+
+    if config.budget_tokens is None:
+        groups, quotas, picked = pick(rows_wanted(table, len(candidates), config))
+        chosen = candidates[picked.indices]
+    else:
+        groups, quotas, picked, chosen = fit_tokens(pick, live["n_tokens"].to_numpy(), candidates, config.budget_tokens)
+
+    with stages("coverage"):
+        nearest, distance = coverage.nearest_selected(vectors, chosen, workers=config.workers)
+        seeds = np.random.SeedSequence(random_seed).generate_state(RANDOM_SELECTIONS).tolist()
+        chance = coverage.random_coverage(vectors, len(chosen), seeds, workers=config.workers, candidates=candidates)
+
+    table = ledger.record_selection(table, live, groups, candidates, picked, chosen, nearest, distance)
+    report = build_report(
+        table=table, rows=rows, config=config, groups=groups, quotas=quotas, picked=picked,
+        embedder=embedder.about, tokens=tokens_about, coverage=coverage.coverage(distance), chance=chance,
+        seeds=seeds, notes=notes, stages=stages,
+    )  # fmt: skip
+    return Selection(config=config, ledger=table, unreadable=rows.unreadable, sources=rows.sources, report=report)
+
+
+def mark_rows(table: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    """Mark rows: hygiene first, then exact duplicates, then the other filters in the order asked."""
+    asked = filters.resolve(names)
+    table = filters.apply(table, [rule for rule in asked if rule[0].startswith("clean.")])
+    table = mark_exact(table)
+    return filters.apply(table, [rule for rule in asked if not rule[0].startswith("clean.")])
+
+
+def live_rows(table: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
+    """Return the rows alive with their ledger row number, those of the holdout marked; refuse an empty pool."""
+    live = table.with_row_index("row").filter(pl.col("drop_reason").is_null())
+    if live.is_empty():
+        raise CurateError(
+            f"no row is left alive of {table.height:,} read; {ledger.top_reason(table)}",
+            "Look at the ledger's reasons, or relax the rule with --filters.",
+        )
+    held = int((config.holdout * live.height).to_integral_value(ROUND_HALF_UP))
+    draw = pl.Series([blake2b(f"{config.seed}:{id}".encode(), digest_size=8).digest() for id in live["id"]])
+    return live.with_columns(holdout=draw.rank("ordinal") <= held)
+
+
+def rows_wanted(table: pl.DataFrame, available: int, config: SelectConfig) -> int:
+    """Return k, or say which filter left too few rows."""
+    k = config.count if config.count is not None else quota.budget(table.height, Decimal(str(config.fraction)))
+    if k > available:
+        raise CurateError(
+            f"{k:,} rows are wanted, but {available:,} of {table.height:,} are left; {ledger.top_reason(table)}",
+            f"Ask for fewer (--count {available}), or relax the rule with --filters.",
+        )
+    return k
+
+
+def group_rows(pool: np.ndarray, tasks: pl.Series, k: int, config: SelectConfig, seed: int) -> Groups:
+    """Put the candidate rows into groups: K-means clusters, tasks, or one pool."""
+    kind = config.scope
+    if kind == "auto":
+        kind = "cluster" if config.task_column is None else "task"
+    if kind == "cluster":
+        found = spherical_kmeans(pool, cluster_count(len(pool), k, config.clusters), seed=seed, workers=config.workers)
+        about = {"objective": found.objective, "iterations": found.iterations, "fitted_rows": found.fitted_rows}
+        return Groups("cluster", found.labels, found.similarity, [str(c) for c in range(len(found.centers))], about)
+    if kind == "task":
+        named = tasks.fill_null("(no task)")
+        names = sorted(named.unique().to_list())
+        labels = named.replace_strict(names, range(len(names)), return_dtype=pl.Int32).to_numpy()
+    else:
+        names, labels = ["(one pool)"], np.zeros(len(pool), dtype=np.int32)
+    return Groups(kind, labels, coverage.similarity_to_group_mean(pool, labels, len(names)), names, {})
+
+
+def cluster_count(n: int, k: int, rule: str | int) -> int:
+    """Return K: half the budget (auto), ⌈√(n/2)⌉ up to 1,024 (sqrt, CaR's rule), or the number given; at most n."""
+    if rule == "auto":
+        return min(n, ceil(k / 2))
+    if rule == "sqrt":
+        return min(n, ceil(sqrt(n / 2)), MAX_SQRT_CLUSTERS)
+    if int(rule) > n:
+        raise UsageError(f"--clusters {rule} should be at most the number of candidate rows, {n}", "Give fewer.")
+    return int(rule)
+
+
+def fit_tokens(
+    pick: Callable[[int], tuple[Groups, list[int], Picked]],
+    n_tokens: np.ndarray,
+    candidates: np.ndarray,
+    budget: int,
+) -> tuple[Groups, list[int], Picked, np.ndarray]:
+    """Pick as many rows as `budget` tokens allow: the longest prefix of the pick order that fits."""
+    costs = n_tokens[candidates]
+    k = max(1, ceil(budget / max(1.0, float(costs.mean()))))
+    while True:
+        k = min(k, len(candidates))
+        groups, quotas, picked = pick(k)
+        fits = int(np.searchsorted(np.cumsum(costs[picked.indices]), budget, side="right"))
+        if fits == 0:
+            first = int(costs[picked.indices[0]])
+            raise CurateError(
+                f"--budget-tokens {budget:,} holds not one row: the first pick has {first:,} tokens",
+                "Raise the budget.",
+            )
+        if fits < k or k == len(candidates):
+            return groups, quotas, picked.first(fits), candidates[picked.indices[:fits]]
+        k *= 2

@@ -1,0 +1,73 @@
+"""The result of a selection, and its directory on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from curate.config import as_text
+from curate.data.manifest import OutputDirectory, write_json, write_manifest
+from curate.data.write import write_dataset_info, write_rows, write_unreadable
+from curate.report.card import dataset_card
+from curate.sft.config import SelectConfig
+from curate.sft.ledger import COLUMNS
+
+if TYPE_CHECKING:
+    import datasets
+
+    from curate.data.read import Source
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `select_rows` returns.
+
+    `ledger` has one row per input record (columns: docs/select.md), `report` is what report.json holds, `unreadable`
+    the lines that could not be read.
+    """
+
+    config: SelectConfig
+    ledger: pl.DataFrame
+    unreadable: pl.DataFrame
+    sources: list[Source]
+    report: dict[str, Any]
+
+    @cached_property
+    def rows(self) -> pl.DataFrame:
+        """The selected rows, in pick order."""
+        return self.ledger.filter(pl.col("rank").is_not_null()).sort("rank")
+
+    def to_dataset(self) -> datasets.Dataset:
+        """Return the selected rows as a `datasets.Dataset` in the shape of `format`, ready for a trainer."""
+        import datasets
+
+        from curate.data.write import export_rows
+
+        return datasets.Dataset.from_list(list(export_rows(self.rows, self.config.format)))
+
+    def write(self, directory: str | Path, *, force: bool = False) -> Path:
+        """Write the output directory (files: docs/select.md); it appears under its name only when complete.
+
+        Raises UsageError when the directory holds files, CurateError when it cannot be written.
+        """
+        with OutputDirectory(directory, force=force) as out:
+            self.write_into(out.path)
+        return Path(directory)
+
+    def write_into(self, path: Path) -> None:
+        """Write all files of the selection into an existing directory."""
+        keys = write_rows(self.rows, path / "train.jsonl", self.config.format)
+        held = self.ledger.filter(pl.col("split") == "validation")
+        if held.height:
+            keys |= write_rows(held, path / "validation.jsonl", self.config.format)
+        self.ledger.select(COLUMNS).write_parquet(path / "ledger.parquet", compression="zstd")
+        write_unreadable(self.unreadable, path / "unreadable.jsonl")
+        write_json(path / "report.json", self.report)
+        write_dataset_info(path / "dataset_info.json", self.config.format, keys, validation=held.height > 0)
+        (path / "README.md").write_text(dataset_card(self.report, validation=held.height > 0), encoding="utf-8")
+        settings = {f.name: as_text(getattr(self.config, f.name)) for f in fields(self.config)}
+        write_manifest(path, command="select", config=settings, sources=self.report["sources"])

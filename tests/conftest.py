@@ -1,0 +1,18 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the directory of real data sets that are not part of the project; skip where it is absent."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    path = Path(os.environ.get("CURATE_TEST_DATA", default))
+    if not path.is_dir():
+        pytest.skip(f"real data not found at {path} (set CURATE_TEST_DATA)")
+    return path
