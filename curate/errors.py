@@ -40,6 +40,7 @@ class MissingExtra(UsageError):
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
         super().__init__(f"{feature} needs {package}", f'Install: pip install "curate[{extra}]"')
+        self.args = (feature, package, extra)  # so that it pickles its way out of a worker
 
 
 class ConditionNotMet(CurateError):

@@ -1,0 +1,140 @@
+"""Every source in chunks of records: files and stdin, tables, data sets, Python objects.
+
+Decisions:
+- Text is cut into pieces, never held whole. A table is read whole by polars and cut into slices, which keeps its order.
+- A struct column holds null for each key that a row lacks, so nulls inside the values of tables are left out.
+- A name that is no path is tried as a Hugging Face id; when that fails, the error tells both readings.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from io import BufferedReader
+from typing import Any, BinaryIO, NamedTuple
+
+import polars as pl
+
+from curate.data.files import MAGIC_BYTES, Input, PlainBytes, missing, packing
+from curate.data.records import Piece, pieces
+from curate.errors import CurateError, UsageError
+
+TABLE_ROWS = 10_000  # rows of a table or a data set in one chunk
+
+
+class Chunk(NamedTuple):
+    """Some records of the source with the index `source`.
+
+    `content` is a piece of a text, a slice of a table, or a list of Python objects; `first` is the number of the first
+    record of a table or list. `done` counts the bytes of files (as packed) read so far.
+    """
+
+    source: int
+    done: int
+    first: int
+    content: Piece | pl.DataFrame | list[Any]
+
+
+def total_bytes(items: list[Input]) -> int | None:
+    """Return the bytes of all inputs, None where an input is no regular file."""
+    if not all(item.kind == "file" and stat.S_ISREG(os.stat(item.value).st_mode) for item in items):
+        return None
+    return sum(os.stat(item.value).st_size for item in items)
+
+
+def file_chunks(items: list[Input], chunk_bytes: int, streams: dict[int, PlainBytes]) -> Iterator[Chunk]:
+    """Yield the files and stdin in chunks; `streams` gets the stream of each, which is read to its end."""
+    done = 0
+    for index, item in enumerate(items):
+        if item.kind not in ("file", "stdin"):
+            continue
+        try:
+            with _open(item) as file:
+                stream = streams[index] = PlainBytes(file, item.name, chunk_bytes)
+                table = _table(item, file)
+                if table is None:
+                    for piece in pieces(stream, chunk_bytes):
+                        yield Chunk(index, done + stream.size, 0, piece)
+                else:
+                    stream.hash_all()
+                    for number, part in enumerate(table.iter_slices(TABLE_ROWS)):
+                        yield Chunk(index, done + stream.size, 1 + number * TABLE_ROWS, part)
+                done += stream.size
+        except OSError as error:
+            raise CurateError(f"{item.name}: cannot be read: {error.strerror or error}") from error
+
+
+def _open(item: Input) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if item.kind == "stdin" else open(item.value, "rb")
+
+
+def _table(item: Input, file: BinaryIO) -> pl.DataFrame | None:
+    """Return the table that a file is; None for other files."""
+    packed = packing(file.peek(MAGIC_BYTES)[:MAGIC_BYTES]) if isinstance(file, BufferedReader) else ""
+    if item.kind != "file" or packed not in ("parquet", "arrow", "arrow stream"):
+        return None
+    read = {"parquet": pl.read_parquet, "arrow": pl.read_ipc, "arrow stream": pl.read_ipc_stream}[packed]
+    try:
+        return read(item.value)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise CurateError(f"{item.name}: cannot be read as {packed}: {str(error).splitlines()[0]}") from error
+
+
+def object_chunks(items: list[Input]) -> Iterator[Chunk]:
+    """Yield the Python objects and the data sets of the hub in chunks."""
+    for index, item in enumerate(items):
+        if item.kind in ("file", "stdin"):
+            continue
+        first = 1
+        for batch in _batches(_load_from_hub(item.name) if item.kind == "hub" else item.value):
+            yield Chunk(index, 0, first, batch)
+            first += len(batch)
+
+
+def _batches(value: Any) -> Iterator[pl.DataFrame | list[Any]]:
+    if isinstance(value, pl.DataFrame):
+        yield from value.iter_slices(TABLE_ROWS)
+    elif isinstance(value, (list, tuple)):
+        yield from (list(value[start : start + TABLE_ROWS]) for start in range(0, len(value), TABLE_ROWS))
+    elif type(value).__module__.startswith("datasets.") and hasattr(value, "iter"):
+        for batch in value.iter(batch_size=TABLE_ROWS):
+            rows = zip(*batch.values(), strict=True)
+            yield [without_nulls(dict(zip(batch, row, strict=True))) for row in rows]
+    elif isinstance(value, Mapping):
+        raise UsageError(
+            f"a {type(value).__name__} with the parts {', '.join(map(str, value))} is no single data set",
+            "Give one of its parts, as in data['train']",
+        )
+    else:
+        raise UsageError(
+            f"a {type(value).__name__} cannot be read",
+            "Give a path, a datasets.Dataset, a polars.DataFrame or a list of dicts",
+        )
+
+
+def _load_from_hub(name: str) -> Any:
+    """Load the train split of a data set of the Hugging Face hub, or of a folder that `datasets` can load."""
+    import datasets
+
+    try:
+        return datasets.load_dataset(name, split="train")
+    except Exception as error:  # anything can come up from there: the network, the format, a split that is not there
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise CurateError(
+            f"{name}: no such file or directory, and it cannot be loaded as a Hugging Face data set: {reason}",
+            missing(name).hint,
+        ) from error
+
+
+def without_nulls(record: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the null keys inside the values of a record; its own stay."""
+    return {key: _dense(value) for key, value in record.items()}
+
+
+def _dense(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _dense(inner) for key, inner in value.items() if inner is not None}
+    return [_dense(inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,321 @@
+"""From what a user names to the ledger's first columns: one row for each record, and nothing lost.
+
+Decisions:
+- A record that cannot be read (broken, or no SFT example) is a row of the ledger too, with its reason; what stood there
+  goes to `unreadable`. So the rows of the ledger are the rows read.
+- Files are read in chunks of whole records, never whole; the chunks are parsed in other processes where there are
+  workers and more than one chunk. The rows are the same for any chunk size and number of workers.
+- What a reader mends or leaves out (NaN, the second of two outputs, a file of another kind) is counted and said.
+- Python objects are parsed in this process, for they may not pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from curate.data import records
+from curate.data.chat import CANONICAL, ShapeError, to_chat
+from curate.data.chunks import Chunk, file_chunks, object_chunks, total_bytes, without_nulls
+from curate.data.files import Input, PlainBytes, resolve
+from curate.data.records import Unparsable
+from curate.data.turns import kind
+from curate.engine.local import map_chunks
+from curate.errors import CurateError, UsageError, unknown_name
+
+TEXT_CHARACTERS = 2_000
+
+FRAME = {
+    "source": pl.String,
+    "line": pl.Int64,
+    "shape": pl.String,
+    "task": pl.String,
+    "chat": pl.String,
+    "prompt": pl.String,
+    "response": pl.String,
+    "roles": pl.String,
+    "error": pl.String,
+}
+UNREADABLE = {
+    "source": pl.String,
+    "line": pl.Int64,
+    "byte_offset": pl.Int64,
+    "reason": pl.String,
+    "text": pl.String,
+}
+_SAID = {
+    "list": "output is a list in {}: the first answer is taken",
+    "no_instruction": "no instruction in {}: the input alone is the prompt",
+    "media": "images, audio or video in {}: the text says <image>, <audio> or <video> in their place",
+    "nan": "NaN or Infinity in {}: read as null",
+    "surrogate": "half a surrogate pair in {}: read as U+FFFD",
+}
+
+
+class Source(NamedTuple):
+    """Where rows came from: `sha256` and `bytes` are those of the file, null for what is no file."""
+
+    path: str
+    sha256: str | None
+    bytes: int | None
+    records: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What was read.
+
+    `frame` has a row for each record, by source and line, with the columns of `FRAME`; `unreadable` has a row for each
+    row of `frame` with an `error` (columns of `UNREADABLE`; byte offsets are those of the unpacked text); `notes` are
+    sentences for the user.
+    """
+
+    frame: pl.DataFrame
+    unreadable: pl.DataFrame
+    sources: list[Source]
+    notes: list[str]
+
+
+class _Part(NamedTuple):
+    """A chunk that was read."""
+
+    source: int
+    done: int
+    frame: pl.DataFrame
+    unreadable: pl.DataFrame
+    counts: Counter[str]
+    seen: set[str]
+
+
+def read_rows(
+    inputs: Sequence[str | Path | Any],
+    *,
+    columns: Mapping[str, str] | None = None,
+    task_column: str | None = None,
+    chunk_bytes: int = 16 << 20,
+    workers: int = 1,
+    on_progress: Callable[[int, int | None], None] | None = None,
+) -> Rows:
+    """Read all `inputs` into one table of canonical chats.
+
+    An input is a file (JSON lines, a JSON array or objects, plain, gzip or zstd; parquet; arrow), a directory, a glob,
+    "-" for stdin, a Hugging Face id (its train split), a `datasets.Dataset`, a polars DataFrame or a list of dicts.
+    `columns` maps canonical names to columns of the input, as `to_chat` has it; `task_column` (or `task` in `columns`)
+    is kept in the column `task`. `on_progress(done, total)` is told bytes of the files; total is None where unknown.
+
+    Raises UsageError for an input that is not there, or a column that no record has; CurateError when there is no
+    record, none can be read, or a file cannot be.
+    """
+    for name in columns or ():
+        if name not in CANONICAL:
+            raise unknown_name("--map name", name, CANONICAL)
+    if chunk_bytes < 1:
+        raise UsageError(f"chunk_bytes is {chunk_bytes}, and must be at least 1")
+    task_column = task_column or (columns or {}).get("task")
+    items, notes = resolve(_listed(inputs))
+    if not items:
+        raise UsageError("no input", "Name a file, a directory, a glob, a Hugging Face id, or - for stdin")
+    parse = partial(_parse_chunk, columns=columns, task_column=task_column)
+    streams: dict[int, PlainBytes] = {}
+    parts = [parse(chunk) for chunk in object_chunks(items)]
+    total = total_bytes(items)
+    if total is not None and total < chunk_bytes // 4:  # packed or not: read before a worker has started
+        workers = min(workers, 1)
+    for part in map_chunks(parse, file_chunks(items, chunk_bytes, streams), workers):
+        parts.append(part)
+        if on_progress:
+            on_progress(part.done, total)
+    parts.sort(key=lambda part: part.source)
+    wanted = {column: f"--map {name}={column}" for name, column in (columns or {}).items()}
+    if task_column:
+        wanted.setdefault(task_column, f"--task-column {task_column}")
+    _check_columns(parts, wanted)
+    return _assemble(items, streams, parts, notes)
+
+
+def _listed(inputs: Any) -> list[Any]:
+    """Return a list of inputs; one input, a list of dicts too, may stand without a list around it."""
+    if not isinstance(inputs, (list, tuple)):
+        return [inputs]
+    records_only = all(isinstance(item, Mapping) and not hasattr(item, "column_names") for item in inputs)
+    return [inputs] if inputs and records_only else list(inputs)  # a DatasetDict has column names, and is no record
+
+
+def _parse_chunk(chunk: Chunk, columns: Mapping[str, str] | None, task_column: str | None) -> _Part:
+    """Turn each record of a chunk into a row. Module-level, for it runs in other processes."""
+    rows: list[tuple[Any, ...]] = []
+    unreadable: list[tuple[Any, ...]] = []
+    counts: Counter[str] = Counter()
+    seen: set[str] = set()
+    for line, offset, given in _records(chunk):
+        task = None
+        try:
+            record, mended = _record(given)
+            if columns or task_column:
+                seen.update(record)
+                task = _task(record.get(task_column)) if task_column else None
+            shape, chat, prompt, response, roles, flags = to_chat(record, columns)
+            if flags or mended:
+                counts.update(flags + mended)
+            rows.append((line, shape, task, chat, prompt, response, roles, None))
+        except (Unparsable, ShapeError) as error:
+            reason = _writable(str(error))
+            rows.append((line, None, task, None, None, None, None, reason))
+            unreadable.append((line, offset, reason, _text(given)))
+    return _Part(chunk.source, chunk.done, _table(rows, FRAME), _table(unreadable, UNREADABLE), counts, seen)
+
+
+def _table(rows: list[tuple[Any, ...]], schema: dict[str, Any]) -> pl.DataFrame:
+    """Make a table of rows; the source is put in later, for a chunk has one."""
+    names = [name for name in schema if name != "source"]
+    values = zip(*rows, strict=True) if rows else [()] * len(names)
+    return pl.DataFrame(
+        {name: list(column) for name, column in zip(names, values, strict=True)}, schema={n: schema[n] for n in names}
+    )
+
+
+class _Fault(NamedTuple):
+    """Something that is no record, and why."""
+
+    raw: bytes
+    reason: str
+
+
+def _records(chunk: Chunk) -> Iterator[tuple[int, int | None, Any]]:
+    """Yield line, byte offset and what stands there: bytes, a record of a table, or a fault."""
+    content = chunk.content
+    if isinstance(content, pl.DataFrame):
+        content = [without_nulls(record) for record in content.to_dicts()]
+    if isinstance(content, list):
+        for number, record in enumerate(content, start=chunk.first):
+            yield number, None, record
+    elif content.fault is not None:
+        yield content.line, content.offset, _Fault(content.data, content.fault)
+    elif content.spans is not None:
+        for start, end, line in content.spans:
+            yield line, content.offset + start, content.data[start:end]
+    else:
+        offset = content.offset
+        for line, raw in enumerate(content.data.split(b"\n"), start=content.line):
+            if raw and not raw.isspace():
+                yield line, offset, raw
+            offset += len(raw) + 1
+
+
+def _record(given: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Return the record and what was mended in it. Raises Unparsable."""
+    mended: tuple[str, ...] = ()
+    if isinstance(given, _Fault):
+        raise Unparsable(given.reason)
+    if isinstance(given, bytes):
+        if len(given) > records.MAX_LINE_BYTES:
+            raise Unparsable(records.too_long(len(given)))
+        given, mended = records.parse(given)
+    if not isinstance(given, (dict, Mapping)):  # dict first: it is quicker
+        raise Unparsable(f"{kind(given)}, not an object")
+    return given, mended
+
+
+def _task(value: Any) -> str | None:
+    """Return a task as text; a list with one element (Super-NI's categories) counts as that element."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if value is None or isinstance(value, str):
+        return value if value is None else _writable(value)
+    return _writable(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str))
+
+
+def _text(given: Any) -> str:
+    """Return the beginning of what could not be read; bytes that are no UTF-8 are written as \\xNN."""
+    raw = given.raw if isinstance(given, _Fault) else given
+    if isinstance(raw, bytes):
+        text = raw[: records.KEPT_BYTES].decode("utf-8", "backslashreplace")
+    else:
+        text = _writable(json.dumps(raw, ensure_ascii=False, default=str, skipkeys=True))
+    return (
+        text if len(text) <= TEXT_CHARACTERS else f"{text[:TEXT_CHARACTERS]} … (cut at {TEXT_CHARACTERS:,} characters)"
+    )
+
+
+def _writable(text: str) -> str:
+    """Escape half surrogate pairs, which UTF-8 cannot hold."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _check_columns(parts: list[_Part], wanted: dict[str, str]) -> None:
+    """Raise UsageError for a column that was asked for and that no record has."""
+    seen = set[str]().union(*(part.seen for part in parts))
+    for column, asked in wanted.items():
+        if seen and column not in seen:
+            names = sorted(map(str, seen))
+            more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+            raise UsageError(f"{asked}: no record has the column {column}", f"Columns: {', '.join(names[:20])}{more}")
+
+
+def _assemble(items: list[Input], streams: dict[int, PlainBytes], parts: list[_Part], notes: list[str]) -> Rows:
+    def joined(tables: list[tuple[int, pl.DataFrame]], schema: dict[str, Any]) -> pl.DataFrame:
+        named = [
+            table.select(pl.lit(items[source].name).alias("source"), pl.all()) for source, table in tables if len(table)
+        ]
+        return pl.concat([pl.DataFrame(schema=schema), *named], rechunk=True)
+
+    frame = joined([(part.source, part.frame) for part in parts], FRAME)
+    unreadable = joined([(part.source, part.unreadable) for part in parts], UNREADABLE)
+    sources = []
+    for index, item in enumerate(items):
+        mine = [part for part in parts if part.source == index]
+        stream = streams.get(index)
+        source = Source(
+            item.name,
+            stream.sha256 if stream else None,
+            stream.size if stream else None,
+            sum(len(part.frame) for part in mine),
+        )
+        sources.append(source)
+        notes += _said(source, stream, sum((part.counts for part in mine), Counter()))
+    if frame.is_empty():
+        raise CurateError("nothing to read: " + "; ".join(notes), "Name files that hold records")
+    return _with_reasons(Rows(frame, unreadable, sources, notes))
+
+
+def _said(source: Source, stream: PlainBytes | None, counts: Counter[str]) -> list[str]:
+    """Return the notes about one source."""
+    said = []
+    if not source.records:
+        said.append("the file is empty (0 bytes)" if source.bytes == 0 else "no records in it")
+    if stream and stream.fault:
+        said.append(f"{stream.fault}; the rows before are used")
+    said += [text.format(_counted(counts[flag])) for flag, text in _SAID.items() if counts[flag]]
+    left = sorted(flag for flag in counts if flag.startswith("left:"))
+    said += [f"turns hold {flag[5:][:40]!r} in {_counted(counts[flag])}: not kept" for flag in left[:5]]
+    return [f"{source.path}: {text}" for text in said]
+
+
+def _counted(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+
+
+def _with_reasons(rows: Rows) -> Rows:
+    """Add a note for each source with unreadable rows; raise CurateError when no row can be read."""
+    counted = rows.unreadable.group_by("source", "reason", maintain_order=True).agg(pl.len(), pl.col("line").first())
+    for source in rows.sources:
+        reasons = counted.filter(pl.col("source") == source.path)
+        if reasons.is_empty():
+            continue
+        first = "; ".join(f"{row['reason']} (line {row['line']})" for row in reasons.head(2).to_dicts())
+        more = f"; and {len(reasons) - 2} more reasons" if len(reasons) > 2 else ""
+        count = reasons["len"].sum()
+        rows.notes.append(f"{source.path}: {count:,} of {_counted(source.records)} cannot be read: {first}{more}")
+    if len(rows.unreadable) == len(rows.frame):
+        raise CurateError(
+            "no record can be read\n" + "\n".join(f"  {note}" for note in rows.notes),
+            "Check the input, or name its columns with --map",
+        )
+    return rows
