@@ -136,18 +136,18 @@ def loss_params(params: float, law: Law = LOSS_PARAMS) -> float:
 
 def loss_tokens(tokens: float, law: Law = LOSS_TOKENS) -> float:
     """Return L(D) of a large model stopped early (eq 1.2)."""
-    return (law["D_c"] / tokens) ** law["alpha_D"]
+    return float((law["D_c"] / tokens) ** law["alpha_D"])
 
 
 def loss_compute(compute: float, law: Law = LOSS_COMPUTE) -> float:
     """Return L(C_min) of compute in FLOP (eq 1.3), or L(C) with `LOSS_COMPUTE_NAIVE` (eq 3.3)."""
-    return (law["C_c"] / compute) ** law["alpha_C"]
+    return float((law["C_c"] / compute) ** law["alpha_C"])
 
 
 def loss(params: float, tokens: float, law: Law = JOINT) -> float:
     """Return L(N, D) for N without embeddings, stopped early (eq 1.5)."""
     by_params = (law["N_c"] / params) ** (law["alpha_N"] / law["alpha_D"])
-    return (by_params + law["D_c"] / tokens) ** law["alpha_D"]
+    return float((by_params + law["D_c"] / tokens) ** law["alpha_D"])
 
 
 def overfit(params: float, tokens: float, law: Law = JOINT) -> float:
@@ -158,13 +158,13 @@ def overfit(params: float, tokens: float, law: Law = JOINT) -> float:
 
 def safe_tokens(params: float, law: Law = SAFE_TOKENS) -> float:
     """Return the tokens that keep the overfitting penalty under 2 %, as printed (eq 4.4)."""
-    return law["k"] * params ** law["p"]
+    return float(law["k"] * params ** law["p"])
 
 
 def tokens_for_overfit(params: float, threshold: float = 0.02, law: Law = JOINT) -> float:
     """Return the tokens at which the overfitting penalty is `threshold`, from eq 4.3; at N = 1 this is k of eq 4.4."""
     ratio = math.expm1(math.log1p(threshold) / law["alpha_D"])
-    return (params / law["N_c"]) ** (law["alpha_N"] / law["alpha_D"]) * law["D_c"] / ratio
+    return float((params / law["N_c"]) ** (law["alpha_N"] / law["alpha_D"]) * law["D_c"] / ratio)
 
 
 def critical_batch(loss: float, law: Law = BATCH) -> float:
@@ -184,7 +184,7 @@ def min_compute(compute: float, batch: float, critical: float) -> float:
 
 def loss_steps(params: float, steps: float, law: Law = STEPS) -> float:
     """Return L(N, S_min): the loss of a model after S_min steps, data unlimited (eq 5.6)."""
-    return (law["N_c"] / params) ** law["alpha_N"] + float((law["S_c"] / steps) ** law["alpha_S"])
+    return float((law["N_c"] / params) ** law["alpha_N"] + (law["S_c"] / steps) ** law["alpha_S"])
 
 
 def stop_step(params: float, tokens: float, law: Law = JOINT, steps: Law = STEPS) -> float:

@@ -12,6 +12,7 @@ more epochs hurt, yet they do: the overfit product (N/U) * epochs covers that.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from curate.budget import chinchilla
@@ -131,7 +132,7 @@ def effective_tokens(unique: float, repetitions: float, r_star: float = MID) -> 
 def effective_tokens_geometric(unique: float, repetitions: float, delta: float) -> float:
     """Return D' when each repeat is worth 1 - delta of the one before: eq 5 before its approximation (App. A)."""
     keep = 1 - delta
-    return unique + unique * keep * (1 - keep**repetitions) / delta
+    return float(unique + unique * keep * (1 - keep**repetitions) / delta)
 
 
 def delta_from_r_star(r_star: float) -> float:
@@ -158,11 +159,29 @@ def loss(
     surface: Law = chinchilla.MUENNIGHOFF,
 ) -> float:
     """Return the loss of N parameters after D tokens drawn from U unique ones, in nats of the surface's corpus."""
-    unique = min(unique, tokens)
-    useful = min(params, useful_params(unique, surface))
-    data = effective_tokens(unique, tokens / unique - 1, law["R_D_star"])
+    return mixture_loss(params, [(tokens, unique)], law, surface)
+
+
+def mixture_loss(
+    params: float,
+    parts: Sequence[tuple[float, float]],
+    law: Law = REPETITION,
+    surface: Law = chinchilla.MUENNIGHOFF,
+) -> float:
+    """Return the loss when each part of the data, (tokens seen, unique tokens), has its own epochs.
+
+    Our extension of eq 5: the worth of the parts adds up. The paper repeats one whole set only.
+    """
+    data = sum(worth_at(tokens, unique, law["R_D_star"]) for tokens, unique in parts)
+    useful = min(params, useful_params(sum(min(tokens, unique) for tokens, unique in parts), surface))
     size = effective_params(useful, max(params / useful - 1, 0.0), law["R_N_star"])
     return chinchilla.loss(size, data, surface)
+
+
+def worth_at(tokens: float, unique: float, r_star: float = MID) -> float:
+    """Return the fresh tokens that D tokens from U unique ones are worth; all of them where D <= U."""
+    unique = min(unique, tokens)
+    return effective_tokens(unique, tokens / unique - 1, r_star)
 
 
 def band(law: Law = REPETITION) -> tuple[Law, Law, Law]:
@@ -172,20 +191,25 @@ def band(law: Law = REPETITION) -> tuple[Law, Law, Law]:
 
 
 def worth(tokens: float, unique: float, law: Law = REPETITION) -> Band:
-    """Return the fresh tokens that D tokens from U unique ones are worth."""
-    unique = min(unique, tokens)
-    low, mid, high = (effective_tokens(unique, tokens / unique - 1, one["R_D_star"]) for one in band(law))
-    return Band(low, mid, high)
+    """Return the fresh tokens that D tokens from U unique ones are worth, the pessimistic end first."""
+    return mixture_worth([(tokens, unique)], law)
+
+
+def mixture_worth(parts: Sequence[tuple[float, float]], law: Law = REPETITION) -> Band:
+    """Return the fresh tokens that a mixture of (tokens seen, unique tokens) is worth."""
+    return Band(*(sum(worth_at(tokens, unique, one["R_D_star"]) for tokens, unique in parts) for one in band(law)))
 
 
 def penalty(
-    params: float, tokens: float, unique: float, law: Law = REPETITION, surface: Law = chinchilla.MUENNIGHOFF
+    params: float,
+    parts: Sequence[tuple[float, float]],
+    law: Law = REPETITION,
+    surface: Law = chinchilla.MUENNIGHOFF,
 ) -> Band:
-    """Return the relative rise of the loss over D fresh tokens, the mild end first."""
-    fresh = [loss(params, tokens, tokens, one, surface) for one in band(law)]
-    repeated = [loss(params, tokens, unique, one, surface) for one in band(law)]
-    high, mid, low = (rep / new - 1 for rep, new in zip(repeated, fresh, strict=True))
-    return Band(low, mid, high)
+    """Return the relative rise of the loss over as many fresh tokens, the mild end first."""
+    fresh = [(tokens, tokens) for tokens, _ in parts]
+    rises = [mixture_loss(params, parts, one, surface) / mixture_loss(params, fresh, one, surface) for one in band(law)]
+    return Band(*(rise - 1 for rise in reversed(rises)))
 
 
 def overfit_product(params: float, tokens: float, unique: float) -> float:

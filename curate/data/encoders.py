@@ -174,13 +174,13 @@ class Fast:
         ids = self._encoder.encode_batch(ak.from_arrow(texts.to_arrow()))
         return np.asarray(ak.num(ids), dtype=np.int64)
 
-    def unsure(self, texts: pl.Series) -> pl.Series:
+    def unsure(self, texts: pl.Series) -> NDArray[np.bool_]:
         """Return which texts hold something on which gigatoken and the references differ."""
-        found = texts.str.len_bytes() != texts.str.len_chars()  # ASCII is older than Unicode, and this is 15x faster
-        if found.any():
-            found = found & texts.str.contains(self.pattern)
+        found = (texts.str.len_bytes() != texts.str.len_chars()).to_numpy(writable=True)
+        if found.any():  # the pattern runs at 0.4 GB/s; ASCII is sure, and told at 10 GB/s
+            found[found] = texts.filter(found).str.contains(self.pattern).to_numpy()
         if self.literals:
-            found = found | texts.str.contains_any(list(self.literals))
+            found |= texts.str.contains_any(list(self.literals)).to_numpy()
         return found
 
 
@@ -272,7 +272,7 @@ def _splits_bytes(pre: dict[str, Any] | None) -> bool:
 def _is_plain_split(split: dict[str, Any]) -> bool:
     pattern = split.get("pattern", {}).get("Regex", "")
     plain = split["type"] == "Split" and (split["behavior"], split["invert"]) in _SPLIT_ALL
-    return plain and bool(pattern) and not re.search(r"\}\+", pattern)
+    return plain and bool(pattern) and not re.search(r"\d\}\+", pattern)
 
 
 def _splits_pieces(pre: dict[str, Any] | None) -> bool:

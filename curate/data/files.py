@@ -54,18 +54,20 @@ class Input(NamedTuple):
     value: Any
 
 
-def resolve(inputs: Sequence[Any]) -> tuple[list[Input], list[str]]:
+def resolve(inputs: Sequence[Any], more_suffixes: tuple[str, ...] = ()) -> tuple[list[Input], list[str]]:
     """Return what to read, sorted by name, each once, and the notes to say about it.
 
-    A directory stands for the data files in it (and below; hidden ones aside), a glob for those that match.
+    A directory stands for the data files in it (and below; hidden ones aside), a glob for those that match. Files that
+    end in `more_suffixes` (with .gz or .zst too) are data files as well.
     Raises UsageError where nothing is there, with the nearest names that are.
     """
+    suffixes = DATA_SUFFIXES + more_suffixes
     notes: list[str] = []
     found: list[Input] = []
     objects: dict[str, int] = {}
     for given in inputs:
         if isinstance(given, (str, Path)):
-            found += _expand(str(given), notes)
+            found += _expand(str(given), suffixes, notes)
         else:
             kind = type(given).__name__
             objects[kind] = objects.get(kind, 0) + 1
@@ -79,31 +81,31 @@ def resolve(inputs: Sequence[Any]) -> tuple[list[Input], list[str]]:
     return list(once.values()), notes
 
 
-def _expand(given: str, notes: list[str]) -> list[Input]:
+def _expand(given: str, suffixes: tuple[str, ...], notes: list[str]) -> list[Input]:
     if given == "-":
         return [Input("-", "stdin", None)]
     if os.path.isdir(given):
-        files = _in_directory(given, notes)
+        files = _in_directory(given, suffixes, notes)
         if not files:
             raise UsageError(
                 f"{_name(given)}: a directory without data files",
-                f"Data files end in {', '.join(DATA_SUFFIXES + TABLE_SUFFIXES)}, the former also with .gz or .zst",
+                f"Data files end in {', '.join(suffixes + TABLE_SUFFIXES)}; all but tables also with .gz or .zst",
             )
     elif os.path.exists(given):
         files = [given]
     elif any(character in given for character in "*?["):
         matches = [match for match in glob.glob(given, recursive=True) if not os.path.isdir(match)]
-        files = _data_files(sorted(matches), given, notes)
+        files = _data_files(sorted(matches), given, suffixes, notes)
         if not files:
             raise UsageError(f"{_name(given)}: no data file matches", f"Of other files, {len(matches)} do")
-    elif _HUB_NAME.fullmatch(given) and not _is_data(given):
+    elif _HUB_NAME.fullmatch(given) and not _is_data(given, suffixes):
         return [Input(given, "hub", given)]
     else:
         raise missing(given)
     return [Input(_name(file), "file", Path(file)) for file in files]
 
 
-def _in_directory(top: str, notes: list[str]) -> list[str]:
+def _in_directory(top: str, suffixes: tuple[str, ...], notes: list[str]) -> list[str]:
     def stop(error: OSError) -> None:
         raise CurateError(f"{_name(top)}: cannot be listed: {error.strerror}", "Check its permissions")
 
@@ -111,25 +113,25 @@ def _in_directory(top: str, notes: list[str]) -> list[str]:
     for folder, folders, names in os.walk(top, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += [os.path.join(folder, name) for name in names if not name.startswith(".")]
-    return _data_files(sorted(files), top, notes)
+    return _data_files(sorted(files), top, suffixes, notes)
 
 
-def _data_files(files: list[str], given: str, notes: list[str]) -> list[str]:
+def _data_files(files: list[str], given: str, suffixes: tuple[str, ...], notes: list[str]) -> list[str]:
     """Keep the data files; name the others in a note."""
-    data = [file for file in files if _is_data(file)]
-    aside = [_name(os.path.basename(file)) for file in files if not _is_data(file)]
+    data = [file for file in files if _is_data(file, suffixes)]
+    aside = [_name(os.path.basename(file)) for file in files if not _is_data(file, suffixes)]
     if data and aside:
         more = f" and {len(aside) - 5} more" if len(aside) > 5 else ""
         notes.append(f"{_name(given)}: left aside, no data files: {', '.join(aside[:5])}{more}")
     return data
 
 
-def _is_data(file: str) -> bool:
+def _is_data(file: str, suffixes: tuple[str, ...]) -> bool:
     name = os.path.basename(file)
     plain = name.removesuffix(".gz").removesuffix(".zst")
     if name in _SIDE_FILES or name in _OWN_FILES:
         return False
-    return plain.endswith(DATA_SUFFIXES) or name.endswith(TABLE_SUFFIXES)
+    return plain.endswith(suffixes) or name.endswith(TABLE_SUFFIXES)
 
 
 def missing(given: str) -> UsageError:

@@ -35,7 +35,7 @@ def one_blas_thread() -> Iterator[None]:
 
 @cache
 def _blas() -> Any:
-    """Return the handle of the loaded BLAS libraries; finding them costs a millisecond, so it is done once."""
+    """Return the handle of numpy's BLAS (and of others loaded by then); finding it costs 1 ms, so it is done once."""
     import numpy as np  # noqa: F401  (its BLAS must be loaded before it can be found)
     from threadpoolctl import ThreadpoolController
 

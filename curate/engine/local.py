@@ -103,7 +103,7 @@ def _named(number: int) -> Iterator[None]:
     except CurateError:
         raise
     except BrokenProcessPool as error:
-        hint = "Out of memory? Try --workers 1. In a script, call it under `if __name__ == '__main__':`"
+        hint = "Out of memory? Try --workers 1."
         raise CurateError(f"a worker process died near chunk {number}", hint) from error
     except Exception as error:
         raise CurateError(f"chunk {number} failed: {type(error).__name__}: {error}") from error

@@ -74,7 +74,7 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool) -> str:
         counts="\n".join(f"| {_cell(name)} | {count:,} |" for name, count in counts.items()),
         embedder=report["embedder"]["name"],
         groups=f"{clusters['count']:,} {kinds[clusters['kind']]}",
-        centre=report["picks"]["centre"],
+        centre=report["picks"]["centre_samples"],
         k_center=report["picks"]["k_center"],
         seed=report["config"]["seed"],
         form=report["config"]["format"],

@@ -37,7 +37,7 @@ def _how(report: Mapping[str, Any]) -> Text:
     lines = [f"embedder   {report['embedder']['name']}, {report['embedder']['dimensions']} dimensions"]
     group = {"cluster": "clusters", "task": "tasks", "global": "pool"}[clusters["kind"]]
     lines.append(
-        f"picks      {picks['centre']:,} centre samples, {picks['k_center']:,} by K-Center-Greedy, "
+        f"picks      {picks['centre_samples']:,} centre samples, {picks['k_center']:,} by K-Center-Greedy, "
         f"from {clusters['count']:,} {group}"
     )
     if tokens is not None:

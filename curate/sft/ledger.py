@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
-    from curate.sft.pick import Picked
+    from curate.sft.pick import Picks
     from curate.sft.select import Groups
 
 COLUMNS = (
@@ -92,14 +92,15 @@ def record_selection(
     live: pl.DataFrame,
     groups: Groups,
     candidates: np.ndarray,
-    picked: Picked,
+    picked: Picks,
     chosen: np.ndarray,
     nearest: np.ndarray,
     distance: np.ndarray,
 ) -> pl.DataFrame:
     """Write clusters, ranks and distances into the ledger.
 
-    `candidates` are positions in `live`; `chosen` the picked ones in pick order; `nearest` (n_live,) indexes `chosen`.
+    `candidates` are positions in `live`; `chosen` the picked ones in pick order; `nearest` (n_live,) is the position in `live`
+    of the nearest one.
     """
     n = live.height
     cluster = np.full(n, -1, dtype=np.int64)
@@ -108,14 +109,14 @@ def record_selection(
     rank = np.full(n, -1, dtype=np.int64)
     rank[chosen] = np.arange(len(chosen))
     radius = np.full(n, np.nan)
-    radius[chosen] = picked.radius_at_pick
+    radius[chosen] = picked.radius
     ids = live["id"]
     facts = live.select(
         "row",
         cluster=_null_where(cluster, -1),
         rank=_null_where(rank, -1),
         radius_at_pick=pl.Series(radius).fill_nan(None),
-        nearest_selected=ids.gather(chosen[nearest]),
+        nearest_selected=ids.gather(nearest),
         distance=pl.Series(distance.astype(np.float64)),
         split=pl.when(pl.Series(rank) >= 0).then(pl.lit("train")).when("holdout").then(pl.lit("validation")),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +12,13 @@ import polars as pl
 from curate.config import as_text
 from curate.data.manifest import SCHEMA_VERSION, versions
 from curate.report.progress import Stages, peak_memory_bytes
+from curate.sft.coverage import mean_and_sd
 from curate.sft.ledger import dropped
 
 if TYPE_CHECKING:
     from curate.data.read import Rows
     from curate.sft.config import SelectConfig
-    from curate.sft.pick import Picked
+    from curate.sft.pick import Picks
     from curate.sft.select import Groups
 
 SMALL_SET = 1000  # below it, fine-tuning lowered scores of strong base models (arXiv 2602.14696, 500-1,000 rows)
@@ -30,7 +31,7 @@ def build_report(
     config: SelectConfig,
     groups: Groups,
     quotas: Sequence[int],
-    picked: Picked,
+    picked: Picks,
     embedder: Mapping[str, Any],
     tokens: Mapping[str, Any] | None,
     coverage: Mapping[str, float],
@@ -56,16 +57,12 @@ def build_report(
         "schema_version": SCHEMA_VERSION,
         "command": "select",
         "rows": counts,
-        "sources": [asdict(source) for source in rows.sources],
+        "sources": [source._asdict() for source in rows.sources],
         "embedder": dict(embedder),
         "clusters": _groups(groups, quotas),
-        "picks": {
-            "centre": int(picked.is_centre.sum()),
-            "k_center": int((~picked.is_centre).sum()),
-            "repeated": picked.repeated,
-        },
+        "picks": picked.counts(),
         "coverage": dict(coverage),
-        "random": _chance(chance, seeds),
+        "random": {"coverage": mean_and_sd(chance), "selections": len(chance), "seeds": list(seeds)},
         "tokens": _tokens(table, selected, tokens, config),
         "notes": [*notes, *_warnings(selected.height)],
         "config": {f.name: as_text(getattr(config, f.name)) for f in fields(config)},
@@ -88,17 +85,6 @@ def _groups(groups: Groups, quotas: Sequence[int]) -> dict[str, Any]:
             for name, size, given in zip(groups.names, sizes, quotas, strict=True)
         ],
     }
-
-
-def _chance(chance: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> dict[str, Any]:
-    spread = {
-        name: {
-            "mean": float(np.mean([run[name] for run in chance])),
-            "sd": float(np.std([run[name] for run in chance], ddof=1)),
-        }
-        for name in chance[0]
-    }
-    return {"coverage": spread, "selections": len(chance), "seeds": list(seeds)}
 
 
 def _tokens(

@@ -6,7 +6,7 @@ Every step adds columns to the ledger, one row per input record; nothing is drop
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from hashlib import blake2b
@@ -25,7 +25,7 @@ from curate.sft.config import SelectConfig
 from curate.sft.duplicates import mark_exact
 from curate.sft.embed import load as load_embedder
 from curate.sft.kmeans import spherical_kmeans
-from curate.sft.pick import Picked, pick_in_clusters
+from curate.sft.pick import Picks, pick_in_clusters, similarity_to_mean
 from curate.sft.report import build_report
 from curate.sft.selection import Selection
 from curate.sft.tokens import count_tokens
@@ -66,7 +66,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
 
     with stages("read") as advance:
         rows = read_rows(
-            inputs,
+            _as_list(inputs),
             columns=config.columns,
             task_column=config.task_column,
             chunk_bytes=config.chunk_size,
@@ -99,25 +99,27 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     candidates = np.flatnonzero(~live["holdout"].to_numpy())
     pool = np.ascontiguousarray(vectors[candidates]) if len(candidates) < len(vectors) else vectors
 
-    def pick(k: int) -> tuple[Groups, list[int], Picked]:
+    def pick(k: int) -> tuple[Groups, list[int], Picks]:
         with stages("cluster"):
             groups = group_rows(pool, live["task"].gather(candidates), k, config, cluster_seed)
         with stages("pick"):
             sizes = np.bincount(groups.labels, minlength=len(groups.names)).tolist()
             quotas = quota.one_each_then_fill(sizes, k, config.tau)
             core = 1.0 if groups.kind == "global" else float(config.core)
-            return groups, quotas, pick_in_clusters(pool, groups.labels, groups.similarity, quotas, core=core)
+            return groups, quotas, pick_in_clusters(
+                pool, groups.labels, groups.similarity, quotas, core=core, workers=config.workers
+            )
 
     if config.budget_tokens is None:
         groups, quotas, picked = pick(rows_wanted(table, len(candidates), config))
-        chosen = candidates[picked.indices]
+        chosen = candidates[picked.rows]
     else:
         groups, quotas, picked, chosen = fit_tokens(pick, live["n_tokens"].to_numpy(), candidates, config.budget_tokens)
 
     with stages("coverage"):
         nearest, distance = coverage.nearest_selected(vectors, chosen, workers=config.workers)
         seeds = np.random.SeedSequence(random_seed).generate_state(RANDOM_SELECTIONS).tolist()
-        chance = coverage.random_coverage(vectors, len(chosen), seeds, workers=config.workers, candidates=candidates)
+        chance = coverage.random_coverage(vectors, len(chosen), seeds, workers=config.workers)
 
     table = ledger.record_selection(table, live, groups, candidates, picked, chosen, nearest, distance)
     report = build_report(
@@ -126,6 +128,13 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
         seeds=seeds, notes=notes, stages=stages,
     )  # fmt: skip
     return Selection(config=config, ledger=table, unreadable=rows.unreadable, sources=rows.sources, report=report)
+
+
+def _as_list(inputs: Any) -> list[Any]:
+    """Return the inputs as a list; a list of records is one input."""
+    if not isinstance(inputs, (list, tuple)) or (inputs and isinstance(inputs[0], Mapping)):
+        return [inputs]
+    return list(inputs)
 
 
 def mark_rows(table: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
@@ -175,7 +184,7 @@ def group_rows(pool: np.ndarray, tasks: pl.Series, k: int, config: SelectConfig,
         labels = named.replace_strict(names, range(len(names)), return_dtype=pl.Int32).to_numpy()
     else:
         names, labels = ["(one pool)"], np.zeros(len(pool), dtype=np.int32)
-    return Groups(kind, labels, coverage.similarity_to_group_mean(pool, labels, len(names)), names, {})
+    return Groups(kind, labels, similarity_to_mean(pool, labels), names, {})
 
 
 def cluster_count(n: int, k: int, rule: str | int) -> int:
@@ -190,24 +199,24 @@ def cluster_count(n: int, k: int, rule: str | int) -> int:
 
 
 def fit_tokens(
-    pick: Callable[[int], tuple[Groups, list[int], Picked]],
+    pick: Callable[[int], tuple[Groups, list[int], Picks]],
     n_tokens: np.ndarray,
     candidates: np.ndarray,
     budget: int,
-) -> tuple[Groups, list[int], Picked, np.ndarray]:
+) -> tuple[Groups, list[int], Picks, np.ndarray]:
     """Pick as many rows as `budget` tokens allow: the longest prefix of the pick order that fits."""
     costs = n_tokens[candidates]
     k = max(1, ceil(budget / max(1.0, float(costs.mean()))))
     while True:
         k = min(k, len(candidates))
         groups, quotas, picked = pick(k)
-        fits = int(np.searchsorted(np.cumsum(costs[picked.indices]), budget, side="right"))
+        fits = int(np.searchsorted(np.cumsum(costs[picked.rows]), budget, side="right"))
         if fits == 0:
-            first = int(costs[picked.indices[0]])
+            first = int(costs[picked.rows[0]])
             raise CurateError(
                 f"--budget-tokens {budget:,} holds not one row: the first pick has {first:,} tokens",
                 "Raise the budget.",
             )
         if fits < k or k == len(candidates):
-            return groups, quotas, picked.first(fits), candidates[picked.indices[:fits]]
+            return groups, quotas, picked.first(fits), candidates[picked.rows[:fits]]
         k *= 2

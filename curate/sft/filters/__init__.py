@@ -1,0 +1,183 @@
+"""Filters: which rows a rule would drop, and why; discovery by name and application to the ledger.
+
+A filter is a function without arguments that returns a `Rule`: a Boolean expression `keep` over the ledger's columns
+and an expression `evidence`, the span that triggered it. Nothing is registered: a module in this package, or a file
+given by its path, lists its filters in `FILTERS`, and `module.function` is the name in the ledger and in `--filters`.
+
+    import polars as pl
+    from curate.sft.filters import Rule
+
+    def no_urls() -> Rule:
+        '''Kept when: the answer has no URL.'''
+        url = pl.col("response").str.extract(r"(https?://\\S+)")
+        return Rule(keep=pl.col("response").is_not_null() & url.is_null(), evidence=url)
+
+    FILTERS = (no_urls,)
+
+Rows are marked, never removed. A filter looks at one row at a time, so that the result does not depend on the order
+of rows or of filters; a null `keep` counts as not kept, because a rule that cannot be checked has not been passed.
+All `keep` columns are computed in one pass; `evidence` only on the rows that a rule dropped, which are few.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple, TypeAlias
+
+import polars as pl
+
+from curate.errors import CurateError, UsageError, unknown_name
+
+EVIDENCE_CHARS = 200
+UNREADABLE = "unreadable"
+
+
+class Rule(NamedTuple):
+    """What a filter says about a row: `keep` (Boolean) and `evidence` (text, cut at 200 characters)."""
+
+    keep: pl.Expr
+    evidence: pl.Expr
+
+
+Filter: TypeAlias = Callable[[], Rule]
+
+
+def resolve(names: Sequence[str]) -> list[tuple[str, Filter]]:
+    """Return the filters that `names` mean, with their dotted names, in the order asked and each once.
+
+    A name is a group (`clean`), one filter (`clean.empty_answer`), a file of filters (`./rules.py`), one filter of it
+    (`./rules.py:no_urls`), or `none`, which stands alone. Raises UsageError for anything else.
+    """
+    if "none" in names and set(names) != {"none"}:
+        raise UsageError(f"--filters none contradicts {', '.join(n for n in names if n != 'none')}", "Leave one out.")
+    files: dict[Path, dict[str, Filter]] = {}
+    chosen: dict[str, Filter] = {}
+    for name in names:
+        for dotted, rule in ({} if name == "none" else _named(name, files)).items():
+            if chosen.setdefault(dotted, rule) is not rule:
+                raise UsageError(f"two files define the filter {dotted}", "Rename one of the files.")
+    return list(chosen.items())
+
+
+def apply(frame: pl.DataFrame, filters: Sequence[tuple[str, Filter]]) -> pl.DataFrame:
+    """Mark the rows that `filters` drop in `drop_reason`, `rules` and `evidence`; no row is removed or moved.
+
+    The first filter that fires gives an alive row its `drop_reason` and `evidence`; all that fire stand in `rules`, of
+    rows dropped earlier too. Unreadable rows are left alone. Raises CurateError when a filter cannot be computed.
+    """
+    blank = {"drop_reason": pl.String(), "rules": pl.List(pl.String), "evidence": pl.String()}
+    missing = [pl.lit(None, kind).alias(name) for name, kind in blank.items() if name not in frame.columns]
+    rules = {name: _rule(name, rule) for name, rule in filters}
+    return _apply(frame.with_columns(missing), rules) if rules else frame.with_columns(missing)
+
+
+def _apply(frame: pl.DataFrame, rules: dict[str, Rule]) -> pl.DataFrame:
+    """Mark `frame` by `rules`. Prior validation is assumed."""
+    readable = pl.col("drop_reason").ne_missing(UNREADABLE)
+    fired = _compute(frame, {name: rule.keep.fill_null(False).not_() & readable for name, rule in rules.items()})
+    names = [pl.when(name).then(pl.lit(name)) for name in rules]
+    verdict = fired.select(first=pl.coalesce(names), all=pl.concat_list(names).list.drop_nulls())
+    newly = pl.select(pl.when(frame["drop_reason"].is_null()).then(verdict["first"])).to_series()
+
+    evidence = frame["evidence"]
+    for name, rule in rules.items():
+        rows = (newly == name).arg_true()
+        if len(rows):
+            spans = _compute(frame[rows], {name: rule.evidence}).to_series().cast(pl.String)
+            evidence = evidence.scatter(rows, spans.str.slice(0, EVIDENCE_CHARS))
+    return frame.with_columns(
+        drop_reason=pl.coalesce("drop_reason", newly),
+        rules=pl.concat_list(frame["rules"].fill_null([]), verdict["all"]).list.unique(maintain_order=True),
+        evidence=evidence,
+    )
+
+
+def _compute(frame: pl.DataFrame, expressions: dict[str, pl.Expr]) -> pl.DataFrame:
+    """Compute the expressions in one eager pass; name the filter that fails."""
+    try:
+        return frame.with_columns(**expressions).select(expressions.keys())
+    except Exception as error:
+        for name, expression in expressions.items():
+            try:
+                frame.with_columns(expression.alias(name))
+            except Exception as cause:
+                raise CurateError(
+                    f"the filter {name} failed: {str(cause).splitlines()[0]}",
+                    f"It sees the columns {', '.join(frame.columns)}.",
+                ) from cause
+        raise CurateError(f"the filters failed: {error}") from error
+
+
+def _rule(name: str, rule: Filter) -> Rule:
+    """Call the filter and check that it answers with a Rule."""
+    try:
+        made = rule()
+    except Exception as error:
+        raise CurateError(f"the filter {name} failed: {error!r}", "A filter takes no arguments.") from error
+    if not isinstance(made, Rule):
+        raise UsageError(
+            f"the filter {name} returned {type(made).__name__}, not a Rule",
+            "Return curate.sft.filters.Rule(keep, evidence).",
+        )
+    return made
+
+
+def _named(name: str, files: dict[Path, dict[str, Filter]]) -> dict[str, Filter]:
+    """Return the filters that one name means, by their dotted names."""
+    location, colon, function = name.rpartition(":")
+    if name.endswith(".py"):
+        location, function = name, ""
+    elif not (colon and location.endswith(".py")):
+        return _built_in(name)
+    path = Path(location).resolve()
+    if path not in files:
+        files[path] = _load(path)
+    found = files[path]
+    dotted = f"{path.stem}.{function}"
+    if function and dotted not in found:
+        raise unknown_name("filter", name, [f"{location}:{known.rpartition('.')[2]}" for known in found])
+    return {dotted: found[dotted]} if function else found
+
+
+def _built_in(name: str) -> dict[str, Filter]:
+    """Return a group of this package, or one filter of it."""
+    groups = {group: _listed(import_module(f"{__name__}.{group}"), group) for group in _modules()}
+    every = {dotted: rule for filters in groups.values() for dotted, rule in filters.items()}
+    if groups.get(name):
+        return groups[name]
+    if name in every:
+        return {name: every[name]}
+    raise unknown_name("filter", name, [*(group for group in groups if groups[group]), *every, "none", "./rules.py"])
+
+
+def _load(path: Path) -> dict[str, Filter]:
+    """Import the file at `path` and return its filters."""
+    if not path.is_file():
+        raise UsageError(f"no such file of filters: {path}", "Give a Python file that ends with FILTERS = (name, ...).")
+    if path.stem in _modules():
+        raise UsageError(f"{path.name} has the name of a built-in module of filters", "Rename the file.")
+    spec = spec_from_file_location(f"curate_filters_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is not a Python file", "Give a file that ends in .py.")
+    module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{path} cannot be imported: {error!r}", "Correct the file.") from error
+    found = _listed(module, path.stem)
+    if not found:
+        raise UsageError(f"{path} lists no filters", "Add FILTERS = (name, ...) at its end.")
+    return found
+
+
+def _modules() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def _listed(module: ModuleType, group: str) -> dict[str, Filter]:
+    return {f"{group}.{rule.__name__}": rule for rule in getattr(module, "FILTERS", ())}

@@ -1,0 +1,113 @@
+"""Which laws a plan uses: the defaults, a paper's loss surface by name, or the user's own fit."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from curate.budget import chinchilla, kaplan, repetition
+from curate.budget.law import Constant, Law
+from curate.errors import CurateError, UsageError, unknown_name
+
+
+@dataclass(frozen=True)
+class LawSet:
+    """The laws behind one plan."""
+
+    surface: Law = chinchilla.BESIROGLU
+    line: Law | None = chinchilla.APPROACH_1
+    """None: the tokens wanted come from `surface`."""
+    repetition: Law = repetition.REPETITION
+    repeated_surface: Law = chinchilla.MUENNIGHOFF
+    """The repetition constants were fitted on this surface; only a user's own fit replaces it."""
+    joint: Law = kaplan.JOINT
+    own: bool = False
+    """The surface is a fit to the user's runs, so its levels mean something."""
+
+    def tokens_wanted(self, params: float) -> float:
+        """Return the compute-optimal tokens for N."""
+        if self.line is not None:
+            return chinchilla.line_tokens(params, self.line)
+        return chinchilla.tokens_for_params(params, self.surface)
+
+    def params_wanted(self, compute: float) -> float:
+        """Return the compute-optimal N for C."""
+        if self.line is not None:
+            return chinchilla.line_params(compute, self.line)
+        return chinchilla.optimal_params(compute, self.surface)
+
+
+def load_laws(name: str) -> LawSet:
+    """Return the laws for `--law`: "default", the name of a loss surface, or the path of a fit's JSON.
+
+    Raises UsageError for an unknown name, CurateError for a file that is no fit of a law that a plan can use.
+    """
+    if name == "default":
+        return LawSet()
+    if name in chinchilla.SURFACES:
+        return LawSet(surface=chinchilla.SURFACES[name], line=None)
+    path = Path(name)
+    if not path.is_file():
+        raise unknown_name("law", name, ["default", *chinchilla.SURFACES, "FILE.json of curate fit"])
+    return _own(load_fit(path), path)
+
+
+def load_surface(name: str) -> Law:
+    """Return the loss surface for `curate fit --law repetition --surface`: a name or the JSON of a Chinchilla fit."""
+    if name in chinchilla.SURFACES:
+        return chinchilla.SURFACES[name]
+    if not Path(name).is_file():
+        raise unknown_name("surface", name, [*chinchilla.SURFACES, "FILE.json of curate fit"])
+    fit = load_fit(Path(name))
+    if fit["law"] != "chinchilla":
+        raise UsageError(f"{name} is a fit of {fit['law']}, a surface needs --law chinchilla")
+    return _law(fit, chinchilla.BESIROGLU, name)
+
+
+def load_fit(path: Path) -> Mapping[str, Any]:
+    """Return what `curate fit --json` wrote to `path`."""
+    try:
+        fit = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CurateError(f"cannot read the fitted law {path}: {error}") from error
+    if not isinstance(fit, dict) or not isinstance(fit.get("parameters"), dict) or "law" not in fit:
+        raise CurateError(f"{path} is not the JSON of a fit", "Write one: curate fit RUNS.csv --json > fitted.json")
+    return fit
+
+
+def _own(fit: Mapping[str, Any], path: Path) -> LawSet:
+    """Return the laws with the user's fit in its place."""
+    law = fit["law"]
+    if law == "chinchilla":
+        own = _law(fit, chinchilla.BESIROGLU, str(path))
+        return LawSet(surface=own, line=None, repeated_surface=own, own=True)
+    if law == "kaplan":
+        return LawSet(joint=_law(fit, kaplan.JOINT, str(path)))
+    if law == "repetition":
+        own = _law(fit, repetition.REPETITION, str(path))
+        bounds = fit["parameters"]["R_D_star"]
+        low, high = bounds.get("low"), bounds.get("high")
+        if low is not None:  # no upper end: a repeat may be worth a fresh token
+            own = replace(own, fitted={**own.fitted, "R_D_star": (float(low), float(high or 1e9))})
+        return LawSet(repetition=own, repeated_surface=load_surface(fit.get("surface", "muennighoff2023.c4")))
+    raise UsageError(f"{path} is a fit of {law!r}; a plan uses chinchilla, kaplan or repetition")
+
+
+def _law(fit: Mapping[str, Any], model: Law, where: str) -> Law:
+    """Return `model` with the constants, errors and range of a fit."""
+    constants = []
+    for constant in model.constants:
+        entry = fit["parameters"].get(constant.symbol)
+        value = entry.get("value") if isinstance(entry, dict) else None
+        if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+            raise CurateError(f"{where}: parameter {constant.symbol} = {value!r} should be a number > 0")
+        low, high = entry.get("low"), entry.get("high")
+        upper = "no upper end" if high is None else f"{high:.4g}"
+        error = "no interval" if low is None else f"95 %: {low:.4g} to {upper}"
+        constants.append(Constant(constant.symbol, float(value), constant.unit, error, where))
+    fitted = {name: (float(low), float(high)) for name, (low, high) in fit.get("range", {}).items()}
+    return Law(f"own.{fit['law']}", model.formula, f"your runs ({where})", tuple(constants), fitted)

@@ -1,0 +1,360 @@
+"""Story 2: is the data enough for the model? From a few sizes to a plan, each number from a named law.
+
+Read top to bottom: sizes (`resolve`), tokens wanted (Hoffmann), what repetition costs (Muennighoff) and where it turns
+(the overfit product), the best way to spend the compute, batch and steps (Step Law), serving (Sardana), words
+(`advice`). Every law used is recorded with whether the question was inside its fitted range. Nothing here needs numpy:
+a plan answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from curate.budget import advice, batch, chinchilla, hardware, kaplan, repetition, shapes, xue
+from curate.budget.config import PlanConfig
+from curate.budget.law import LawUse, use
+from curate.budget.lawset import LawSet, load_laws
+from curate.budget.repetition import Band
+from curate.budget.resolve import Sizes, resolve
+from curate.budget.result import (
+    BatchCost,
+    Best,
+    Frontier,
+    Hours,
+    LawBatch,
+    LawTokens,
+    OverTraining,
+    Plan,
+    ProposedShape,
+    Serving,
+    SourcePlan,
+    Wanted,
+)
+from curate.config import resolve as merge
+from curate.errors import UsageError
+
+LOW_RATIO, HIGH_RATIO = 15.0, 30.0
+"""Tokens per parameter of the band around the compute-optimal line (Hoffmann 2022 and its refits agree on about 20)."""
+OVER_TRAINING = (100.0, 200.0, 1000.0)
+FRONTIER_EPOCHS = (1.0, 2.0, 4.0, 8.0, 16.0)
+WARMUP = (0.01, 0.02)
+"""Share of the steps (1 % in Muennighoff et al. 2023, App. S; 2 % is usual)."""
+
+
+class Source(NamedTuple):
+    """One source of a corpus; `weight` is its share of the training tokens, None for its share of the unique ones."""
+
+    name: str
+    unique_tokens: float
+    weight: float | None = None
+
+
+def make_plan(sources: Sequence[Source] = (), **options: Any) -> Plan:
+    """Return the plan for a model and its data; the Python face of `curate plan`.
+
+    `options` are those of the command (`params="1.3B"`, `unique_tokens=5e9`, ...). With measured `sources` each gets
+    its own epochs and warning, and their sum is U where `unique_tokens` is not given. Raises UsageError for sizes that
+    none has, for too little to start from and for numbers that contradict each other; CurateError for a model config or
+    law that cannot be read.
+    """
+    config, _ = merge(PlanConfig, [("argument", options)])
+    return plan_for(config, sources)
+
+
+def plan_for(config: PlanConfig, sources: Sequence[Source] = ()) -> Plan:
+    """Return the plan that `config` asks for; errors as in `make_plan`."""
+    laws = load_laws(config.law)
+    weights = _weights(sources)
+    if sources and config.unique_tokens is None:
+        config = replace(config, unique_tokens=sum(source.unique_tokens for source in sources))
+    return _make_plan(config, resolve(config, laws), laws, sources, weights)
+
+
+def _make_plan(
+    config: PlanConfig, sizes: Sizes, laws: LawSet, sources: Sequence[Source], weights: Sequence[float]
+) -> Plan:
+    """Compute the plan. Prior validation of sizes and sources is assumed."""
+    wanted = _wanted(sizes, laws)
+    parts = [(weight * sizes.tokens, source.unique_tokens) for source, weight in zip(sources, weights, strict=True)]
+    parts = parts or [(sizes.tokens, sizes.unique)]
+    penalty = repetition.penalty(sizes.params, parts, laws.repetition, laws.repeated_surface)
+    product = repetition.overfit_product(sizes.params, sizes.tokens, sizes.unique)
+    word = advice.verdict(sizes.epochs, product, sizes.tokens, wanted.low)
+    level = advice.overfit_level(product, sizes.epochs)
+    step_law = batch.step_law_batch(sizes.tokens)
+    used = config.batch or step_law
+    steps = batch.steps(sizes.tokens, used)
+    ceiling = kaplan.critical_batch(kaplan.loss(sizes.non_embedding, sizes.tokens, laws.joint))
+    rate = batch.step_law_rate(sizes.non_embedding, sizes.tokens)
+    return Plan(
+        params=sizes.params,
+        active_params=sizes.active,
+        non_embedding_params=sizes.non_embedding,
+        training_tokens=sizes.tokens,
+        unique_tokens=sizes.unique,
+        epochs=sizes.epochs,
+        compute_flop=sizes.compute,
+        tokens_per_param=sizes.tokens / sizes.active,
+        given=sizes.given,
+        assumptions=sizes.assumptions + _moe(sizes),
+        compute_optimal=wanted,
+        over_training=_over_training(sizes, wanted, laws),
+        effective_tokens=repetition.mixture_worth(parts, laws.repetition),
+        loss_penalty_percent=Band(*(100 * rise for rise in penalty)),
+        measured=_measured(sizes.epochs),
+        reliable=sizes.epochs <= repetition.RELIABLE_EPOCHS and level == "fine",
+        overfit_product=product,
+        overfit_level=level,
+        verdict=word,
+        answer=advice.answer(word, sizes.params, sizes.active, wanted, sizes.tokens, sizes.unique),
+        best_allocation=_best(sizes, laws) if "unique_tokens" in sizes.given or sources or config.epochs else None,
+        one_epoch_tokens=sizes.tokens,
+        missing_tokens=max(0.0, sizes.tokens - sizes.unique),
+        stock_share=sizes.tokens / xue.STOCK_TOKENS,
+        expected_loss=_expected_loss(config, sizes, laws, penalty),
+        batch_tokens=Band(step_law / 2, step_law, step_law * 2),
+        batch_used=used,
+        batch_by_law=_batches(sizes),
+        batch_ceiling=ceiling,
+        batch_costs=_batch_costs(sizes, laws, step_law, config.batch, ceiling),
+        steps=steps,
+        warmup_steps=(max(1, round(WARMUP[0] * steps)), max(1, round(WARMUP[1] * steps))),
+        learning_rate=rate,
+        weight_decay=batch.weight_decay(sizes.active, sizes.tokens, used, rate),
+        advice=advice.advice(word, sizes.tokens, sizes.unique, product, used, steps),
+        known_batches=batch.KNOWN,
+        serving=_serving(config, sizes, laws),
+        shape=_shape(sizes, config.context),
+        sources=_sources(sizes, sources, weights),
+        hardware=_hours(config, sizes),
+        laws=_laws_used(sizes, wanted, laws),
+    )
+
+
+def _weights(sources: Sequence[Source]) -> list[float]:
+    """Return the share of each source in the training tokens, checked."""
+    for source in sources:
+        if not source.unique_tokens > 0:
+            raise UsageError(f"source {source.name}: unique_tokens={source.unique_tokens:g} should be > 0")
+        if source.weight is not None and not source.weight > 0:
+            raise UsageError(f"source {source.name}: weight={source.weight:g} should be > 0")
+    named = [source.name for source in sources if source.weight is not None]
+    if named and len(named) < len(sources):
+        missing = next(source.name for source in sources if source.weight is None)
+        raise UsageError(f"weights name {', '.join(named)} but not {missing}", "Give each source a weight, or none.")
+    raw = [source.unique_tokens if source.weight is None else source.weight for source in sources]
+    return [one / sum(raw) for one in raw]
+
+
+def _wanted(sizes: Sizes, laws: LawSet) -> Wanted:
+    """Return the compute-optimal tokens, their band and what the other laws say."""
+    tokens = laws.tokens_wanted(sizes.active)
+    low, high = (LOW_RATIO, HIGH_RATIO) if not laws.own else (0.75 * tokens / sizes.active, 1.5 * tokens / sizes.active)
+    by_law = [
+        (law, chinchilla.line_tokens(sizes.active, law))
+        for law in (chinchilla.APPROACH_1, chinchilla.APPROACH_2, chinchilla.APPROACH_3)
+    ]
+    surfaces = [chinchilla.BESIROGLU, chinchilla.MUENNIGHOFF, *([laws.surface] if laws.own else [])]
+    by_law += [(surface, chinchilla.tokens_for_params(sizes.active, surface)) for surface in surfaces]
+    by_law += [(kaplan.SAFE_TOKENS, kaplan.safe_tokens(sizes.non_embedding))]
+    rows = []
+    for law, wanted in by_law:
+        params = sizes.active
+        at = use(
+            law,
+            "",
+            params=params,
+            tokens=wanted,
+            tokens_per_param=wanted / params,
+            compute=6 * params * wanted,
+            non_embedding_params=sizes.non_embedding,
+        )
+        rows.append(LawTokens(law.name, wanted, wanted / params, at.inside_range))
+    return Wanted(tokens, tokens / sizes.active, low * sizes.active, high * sizes.active, tuple(rows))
+
+
+def _over_training(sizes: Sizes, wanted: Wanted, laws: LawSet) -> tuple[OverTraining, ...]:
+    """Return what more tokens a parameter would buy, on fresh data."""
+    base = chinchilla.loss(sizes.active, wanted.tokens, laws.surface)
+    rows = []
+    for ratio in OVER_TRAINING:
+        tokens = ratio * sizes.active
+        change = chinchilla.loss(sizes.active, tokens, laws.surface) - base
+        inside = not laws.surface.outside(
+            params=sizes.active, tokens=tokens, tokens_per_param=ratio, compute=6 * sizes.active * tokens
+        )
+        rows.append(OverTraining(ratio, tokens, 6 * sizes.active * tokens, change, inside))
+    return tuple(rows)
+
+
+def _measured(epochs: float) -> tuple[repetition.Measured, ...]:
+    """Return the measured runs whose epochs are within a factor of 1.5 of the plan's."""
+    if epochs <= 1 + 1e-9:
+        return ()
+    return tuple(run for run in repetition.MEASURED if 1 / 1.5 <= run.epochs / epochs <= 1.5)
+
+
+def _best(sizes: Sizes, laws: LawSet) -> Best:
+    """Return the best (N, epochs) for the plan's compute and unique tokens, with the frontier."""
+    law, surface = laws.repetition, laws.repeated_surface
+    best = repetition.best_allocation(sizes.compute, sizes.unique, law, surface)
+    here = repetition.loss(sizes.active, sizes.tokens, sizes.unique, law, surface)
+    frontier = []
+    for epochs in FRONTIER_EPOCHS:
+        params = sizes.compute / (6 * epochs * sizes.unique)
+        one = repetition.allocation(params, sizes.compute, sizes.unique, law, surface)
+        frontier.append(Frontier(epochs, params, one.tokens, one.loss - best.loss))
+    product = repetition.overfit_product(best.params, best.tokens, sizes.unique)
+    return Best(
+        best.params,
+        best.epochs,
+        best.tokens,
+        here - best.loss,
+        tuple(frontier),
+        repetition.largest_useful_compute(sizes.unique, law=law, surface=surface),
+        best.epochs <= repetition.RELIABLE_EPOCHS and product < repetition.OVERFIT_PRODUCT,
+    )
+
+
+def _expected_loss(config: PlanConfig, sizes: Sizes, laws: LawSet, penalty: Band) -> float | None:
+    """Return the loss in the user's own nats, None where no run of theirs places the law."""
+    if not config.calibrate and not laws.own:
+        return None
+    surface = laws.surface
+    if config.calibrate:
+        params, tokens, observed = config.calibrate
+        surface = chinchilla.calibrate(params, tokens, observed, surface)
+    if surface["E"] <= 0:
+        raise UsageError(
+            f"calibrate={config.calibrate} puts the loss floor at {surface['E']:.3g} nats; it should be > 0",
+            "Check the units: parameters, tokens, and the loss in nats a token.",
+        )
+    return chinchilla.loss(sizes.active, sizes.tokens, surface) * (1 + penalty.mid)
+
+
+def _batches(sizes: Sizes) -> tuple[LawBatch, ...]:
+    """Return what each law says about the batch."""
+    return (
+        LawBatch(batch.STEP_LAW.name, "lowest loss", batch.step_law_batch(sizes.tokens)),
+        LawBatch(batch.SCHAIPP.name, "lowest loss", batch.step_law_batch(sizes.tokens, batch.SCHAIPP)),
+        LawBatch(batch.POWER_LINES.name, "lowest loss", batch.power_lines_batch(sizes.tokens)),
+        LawBatch(batch.DEEPSEEK.name, "lowest loss", batch.deepseek_batch(sizes.compute)),
+        LawBatch(batch.ZHANG.name, "critical", batch.zhang_critical(sizes.tokens)),
+        LawBatch(batch.POWER_LINES.name, "critical", batch.power_lines_critical(sizes.tokens)),
+    )
+
+
+def _batch_costs(
+    sizes: Sizes, laws: LawSet, best: float, chosen: float | None, ceiling: float
+) -> tuple[BatchCost, ...]:
+    """Return what larger batches cost at the same tokens, by E = E_min (1 + B/B_crit) under two readings of B_crit."""
+    criticals = sorted((ceiling, batch.power_lines_critical(sizes.tokens)))
+    rows = []
+    for size in sorted({best, 2 * best, 4 * best, 8 * best, 16 * best, chosen or best}):
+        lost, change = [], []
+        for critical in (criticals[1], sum(criticals) / 2, criticals[0]):
+            share = 1 / batch.examples_at(size, 1.0, critical)
+            at_best = sizes.tokens / batch.examples_at(best, 1.0, critical)
+            lost.append(100 * (1 - share))
+            loss = chinchilla.loss(sizes.active, sizes.tokens * share, laws.surface)
+            change.append(loss - chinchilla.loss(sizes.active, at_best, laws.surface))
+        rows.append(BatchCost(size, batch.steps(sizes.tokens, size), Band(*lost), Band(*change)))
+    return tuple(rows)
+
+
+def _serving(config: PlanConfig, sizes: Sizes, laws: LawSet) -> Serving | None:
+    """Return the model of equal loss that costs least over training and serving."""
+    if config.serve_tokens is None:
+        return None
+    target = chinchilla.loss(sizes.active, sizes.tokens, laws.surface)
+    row = chinchilla.serving_optimum(target, config.serve_tokens, laws.surface)
+    return Serving(
+        row.params,
+        row.tokens,
+        row.compute,
+        row.compute + 2 * row.params * config.serve_tokens,
+        sizes.compute + 2 * sizes.active * config.serve_tokens,
+    )
+
+
+def _shape(sizes: Sizes, context: int) -> ProposedShape | None:
+    """Return the model's shape with its counts."""
+    if sizes.shape is None:
+        return None
+    shape, counts = sizes.shape, shapes.count(sizes.shape)
+    ratio = shapes.six_nd_ratio(shape, context)
+    return ProposedShape(
+        shape.layers,
+        shape.width,
+        shape.heads,
+        shape.expert_ff or shape.ff,
+        shape.vocab,
+        counts.total,
+        counts.non_embedding,
+        ratio,
+        sizes.shape_read,
+    )
+
+
+def _sources(sizes: Sizes, sources: Sequence[Source], weights: Sequence[float]) -> tuple[SourcePlan, ...]:
+    """Return the epochs and the warning of each source."""
+    rows = []
+    for source, weight in zip(sources, weights, strict=True):
+        tokens = weight * sizes.tokens
+        epochs = tokens / source.unique_tokens
+        word = advice.stretch(epochs)[0] if epochs > 1 + 1e-9 else "enough"
+        warning = advice.source_warning(source.name, epochs, sizes.epochs)
+        rows.append(SourcePlan(source.name, source.unique_tokens, weight, tokens, epochs, word, warning))
+    return tuple(rows)
+
+
+def _hours(config: PlanConfig, sizes: Sizes) -> Hours | None:
+    """Return the GPU-hours of the plan's compute."""
+    if config.gpu is None:
+        return None
+    return Hours(config.gpu, config.mfu, sizes.compute / hardware.flop_per_hour(config.gpu, config.mfu))
+
+
+def _moe(sizes: Sizes) -> tuple[str, ...]:
+    """Return what is assumed about a mixture of experts."""
+    if sizes.active == sizes.params:
+        return ()
+    return (
+        "a mixture of experts: compute and tokens wanted follow the active parameters, overfitting the total ones; "
+        "every law here was fitted on dense models",
+    )
+
+
+def _laws_used(sizes: Sizes, wanted: Wanted, laws: LawSet) -> tuple[LawUse, ...]:
+    """Return every law behind the plan's numbers with whether the question was inside its range."""
+    at = {
+        "params": sizes.active,
+        "non_embedding_params": sizes.non_embedding,
+        "tokens": sizes.tokens,
+        "tokens_per_param": sizes.tokens / sizes.active,
+        "compute": sizes.compute,
+        "epochs": max(1.0, sizes.epochs),
+        "unique_tokens": sizes.unique,
+    }
+    best = at | {"tokens": wanted.tokens, "tokens_per_param": wanted.tokens_per_param}
+    best["compute"] = 6 * sizes.active * wanted.tokens
+    floor = at | {"tokens": kaplan.safe_tokens(sizes.non_embedding)}
+    found = [
+        use(laws.line or laws.surface, "tokens wanted", **best),
+        use(laws.surface, "over-training, batch cost, serving, expected loss", **at),
+        use(laws.repetition, "effective tokens, loss penalty, best allocation", **at),
+        use(laws.repeated_surface, "the surface under the repetition law", **at),
+        use(kaplan.SAFE_TOKENS, "a floor for the tokens", **floor),
+        use(laws.joint, "the loss that the batch ceiling needs", **at),
+        use(kaplan.BATCH, "batch ceiling", **at),
+        use(batch.STEP_LAW, "batch, steps, learning rate", **at),
+        use(batch.SCHAIPP, "batch, beside", **at),
+        use(batch.POWER_LINES, "weight decay, batch and critical batch, beside", **at),
+        use(batch.DEEPSEEK, "batch, beside", **at),
+        use(batch.ZHANG, "critical batch, beside", **at),
+        use(batch.MCCANDLISH, "what a batch too large costs", **at),
+        use(shapes.KAPLAN_COUNT, "compute and 6 N D", **at),
+    ]
+    return tuple(found)

@@ -1,0 +1,93 @@
+"""The options of `curate tokens`, each declared once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from curate.config import (
+    force_option,
+    option,
+    parse_bytes,
+    parse_fraction,
+    parse_pair,
+    parse_positive,
+    parse_whole,
+    seed_option,
+    strict_option,
+    workers_option,
+)
+from curate.data.plain import UNITS
+from curate.errors import UsageError
+
+LEVELS = ("none", "exact", "near")
+WRITTEN = ("jsonl", "jsonl.zst", "parquet")
+SMALLEST_CHUNK, LARGEST_CHUNK = 1 << 10, 64 << 20  # a record is at most 64 MB: larger chunks would read longer ones
+SMALLEST_MEMORY = 512 << 20  # libraries, one tokenizer and two small chunks (measured: benchmarks/tokens.py)
+
+
+def _tokenizer(text: str) -> str:
+    return text.strip()
+
+
+@dataclass(frozen=True)
+class TokensConfig:
+    """What `curate tokens` can be told."""
+
+    tokenizer: tuple[str, ...] = option(
+        "the target model's: an encoding (o200k_base), a Hugging Face id, a folder, a tokenizer.json, .tiktoken or "
+        "SentencePiece .model; none counts no tokens; several are set side by side",
+        default=("o200k_base",), parse=_tokenizer, many=True, metavar="NAME",
+    )  # fmt: skip
+    dedup: str = option("duplicates to find: none, exact, or exact and near", default="near", choices=LEVELS)
+    out: str | None = option("directory to write; it appears when the run is complete", metavar="DIR")
+    write: str | None = option("write the documents that are kept, as", choices=WRITTEN)
+    text_column: tuple[str, ...] = option(
+        "column that holds the text; several are joined by a blank line [default: found, and said]",
+        default=(), many=True, metavar="NAME",
+    )  # fmt: skip
+    document: str | None = option(
+        "what is a document in a text file [default: file]", choices=UNITS
+    )
+    special_tokens: bool = option("take special tokens in a text as such, not as text", flag=True)
+    eos: bool = option("count one token more for each document", flag=True)
+    drop_lines: bool = option("drop lines that another document, or an earlier line, has too", flag=True)
+    prefer: tuple[str, ...] = option(
+        "which duplicate to keep: of these sources, the first named first; or longest", default=(), many=True,
+        metavar="SOURCES|longest",
+    )  # fmt: skip
+    against: tuple[str, ...] = option(
+        "drop what these have already: an index of --save-index, or a corpus", default=(), many=True, metavar="DIR"
+    )
+    save_index: str | None = option("keep what finds duplicates of this corpus later", metavar="DIR")
+    ngram: int = option("words (characters where there are no spaces) in a shingle", default=5, parse=parse_whole,
+                        metavar="N")  # fmt: skip
+    bands: int = option("bands of the near-duplicate search", default=14, parse=parse_whole, metavar="B")
+    rows: int = option("values in a band", default=8, parse=parse_whole, metavar="R")
+    threshold: float = option(
+        "Jaccard similarity from which documents are near-duplicates", default=0.7, parse=parse_positive, metavar="J"
+    )
+    explain: bool = option("print how likely the search finds a pair, by its similarity", flag=True)
+    sample: Any = option("estimate from at most this share of the corpus, such as 0.01", parse=parse_fraction,
+                         metavar="F")  # fmt: skip
+    weights: tuple[str, ...] = option(
+        "share of the training tokens that a source gives: web=0.6,books=0.4", default=(), parse=parse_pair, many=True,
+        metavar="SOURCE=SHARE",
+    )  # fmt: skip
+    max_epochs: float | None = option("lower the shares of sources that would repeat more often than this",
+                                      parse=parse_positive, metavar="E")  # fmt: skip
+    train_tokens: int | None = option("tokens to train on, for --weights [default: the unique tokens]",
+                                      parse=parse_whole, metavar="T")  # fmt: skip
+    memory: int | None = option("most memory to use, such as 2GB; the rest goes to disk", parse=parse_bytes,
+                                metavar="SIZE")  # fmt: skip
+    tmp: str | None = option("directory for what does not fit in memory [default: the system's]", metavar="DIR")
+    chunk_size: int | None = option("bytes read at a time; results do not depend on it [default: by --memory]",
+                                    parse=parse_bytes, metavar="SIZE")  # fmt: skip
+    workers: int = workers_option()
+    seed: int = seed_option()
+    force: bool = force_option()
+    strict: bool = strict_option()
+
+    def __post_init__(self) -> None:
+        if self.workers is None:
+            object.__setattr__(self, "workers", os.cpu_count() or 1)

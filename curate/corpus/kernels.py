@@ -1,0 +1,478 @@
+"""The kernels of the duplicate levels: they read Arrow bytes and make no Python object for a word.
+
+`sign_rows` goes over each text in short loops, eight bytes at a time where it is ASCII:
+
+1. `_exact` hashes the text with its white space collapsed to 128 bits;
+2. `_fold` (only where the text is not ASCII) writes it out folded by the table of `corpus/text.py`: words as UTF-8,
+   a blank for whatever separates them, each character of an unspaced script as a word of its own;
+3. `_words` hashes the words, rolls them into shingles, and takes the minimum of each permutation over each block of
+   shingles. The loop over permutations stands outside and the loop over shingles inside, all in uint32: that is the
+   form the compiler turns into vector instructions.
+
+Decided here. A shingle is 32 bits: two documents of 10,000 shingles share 0.02 of them by accident, and half the
+disk is saved. A permutation of the 32-bit numbers is x -> (x ^ s) * a with odd a; x itself is thoroughly mixed. Shingles
+are stored as they come, with repeats, since sorting all of them costs more than signing, and only candidates need it.
+A document of more than LARGEST distinct shingles keeps the LARGEST smallest (a bottom-k sketch): what is stored stays
+bounded for a document of a gigabyte, and the Jaccard similarity of two such is known to 0.0005.
+
+Kernels get typed arrays, have no options and never raise; broken UTF-8 reads as U+FFFD. They release the interpreter
+lock, so threads run them side by side, and each row depends on its own text alone: any split of the rows gives the same.
+Helpers called for each word take numbers only: numba counts references of each array that it hands on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+
+from curate.corpus.text import (
+    CLASS_SHIFT,
+    COMBINING,
+    DROP,
+    FOLDED,
+    SCRIPT_SHIFT,
+    SCRIPTS,
+    SINGLE,
+    UNSTABLE,
+    WORD,
+)
+
+LARGEST = 1 << 20
+BLOCK = 1024  # words hashed before they are rolled into shingles and permuted: 12 KB, within the first-level cache
+_FEW = 96  # shingles, below which another order of the loops is faster (measured: even at about 120)
+LANES = 32  # shingles are padded to a multiple of this, so that the vector loop has no remainder
+_LATIN, _KANA, _HAN = (SCRIPTS.index(name) for name in ("Latin", "Kana", "Han"))
+
+# Multipliers: odd, from the literature of multiplicative hashing (xxHash's primes, MurmurHash3's fmix64).
+M1 = np.uint64(0x9E3779B185EBCA87)
+M2 = np.uint64(0xC2B2AE3D27D4EB4F)
+SEED = np.uint64(0x27D4EB2F165667C5)
+_F1 = np.uint64(0xFF51AFD7ED558CCD)
+_F2 = np.uint64(0xC4CEB9FE1A85EC53)
+
+_0, _1, _2, _7, _8, _16, _23, _24, _31, _32, _33, _41, _56, _63, _255 = (
+    np.uint64(n) for n in (0, 1, 2, 7, 8, 16, 23, 24, 31, 32, 33, 41, 56, 63, 255)
+)
+_ALL = np.uint64(2**64 - 1)
+_GATHER = np.uint64(0x0102040810204080)
+_END = np.uint64(0xF8)  # and up: a byte that UTF-8 does not have marks the last chunk of a word
+_BLANK = np.uint64(0x20)
+
+
+def _each(byte: int) -> np.uint64:
+    return np.uint64(byte * 0x0101010101010101)
+
+
+# All eight bytes of a number are compared at once: a byte below 0x80 plus (0x80 - c) has bit 7 set where it is >= c.
+_EACH_01, _EACH_20, _EACH_7F, _EACH_80 = _each(0x01), _each(0x20), _each(0x7F), _each(0x80)
+_FROM_A, _PAST_Z, _FROM_0, _PAST_9 = (_each(0x80 - c) for c in (0x61, 0x7B, 0x30, 0x3A))
+_FROM_TAB, _PAST_RETURN, _FROM_BLANK, _PAST_BLANK = (_each(0x80 - c) for c in (0x09, 0x0E, 0x20, 0x21))
+
+_fast: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+
+
+@numba.njit(**_fast)
+def absorb(state: Any, value: Any) -> Any:
+    """Return `state` after one more `value`: xor, multiply, rotate; a bijection of the state for each value."""
+    state = (state ^ value) * M1
+    return (state << _31) | (state >> _33)
+
+
+@numba.njit(**_fast)
+def finish(state: Any) -> Any:
+    """Return the state with every bit depending on every bit (MurmurHash3's fmix64)."""
+    state ^= state >> _33
+    state *= _F1
+    state ^= state >> _33
+    state *= _F2
+    return state ^ (state >> _33)
+
+
+@intrinsic
+def _lowest_bit(typingctx: Any, value: Any) -> Any:
+    """Return the number of the lowest bit that is set: one instruction, which numba has no name for."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return numba.types.uint64(numba.types.uint64), codegen
+
+
+@numba.njit(**_fast)
+def _gather(marks: Any) -> Any:
+    """Return the marks (bit 7 of each byte) as the eight lowest bits."""
+    return ((marks >> _7) * _GATHER) >> _56
+
+
+@numba.njit(**_fast)
+def _letters(x: Any) -> Any:
+    """Return a mark on each byte of `x` that is an ASCII letter."""
+    lower = (x & _EACH_7F) | _EACH_20
+    return (lower + _FROM_A) & ~(lower + _PAST_Z) & ~x & _EACH_80
+
+
+@numba.njit(**_fast)
+def _digits(x: Any) -> Any:
+    """Return a mark on each byte of `x` that is an ASCII digit."""
+    seven = x & _EACH_7F
+    return (seven + _FROM_0) & ~(seven + _PAST_9) & ~x & _EACH_80
+
+
+@numba.njit(**_fast)
+def _white(x: Any) -> Any:
+    """Return a mark on each byte of `x` that is ASCII white space."""
+    seven = x & _EACH_7F
+    blank = (seven + _FROM_BLANK) & ~(seven + _PAST_BLANK)
+    return (blank | ((seven + _FROM_TAB) & ~(seven + _PAST_RETURN))) & ~x & _EACH_80
+
+
+@numba.njit(**_fast)
+def _decode(x: Any, left: Any) -> Any:
+    """Return the code point that the lowest bytes of `x` encode, and how many they are; `left` bytes are text."""
+    lead = np.int64(x & _255)
+    second, third, fourth = np.int64(x >> _8) & 0x3F, np.int64(x >> _16) & 0x3F, np.int64(x >> _24) & 0x3F
+    if lead < 0x80:
+        return lead, 1
+    if 0xE0 <= lead < 0xF0 and left > 2:
+        return (lead & 0x0F) << 12 | second << 6 | third, 3
+    if 0xC0 <= lead < 0xE0 and left > 1:
+        return (lead & 0x1F) << 6 | second, 2
+    code = (lead & 0x07) << 18 | second << 12 | third << 6 | fourth
+    if lead >= 0xF0 and left > 3 and code < 0x110000:
+        return code, 4
+    return 0xFFFD, 1
+
+
+@numba.njit(**_fast)
+def _encode(code: Any) -> Any:
+    """Return the UTF-8 bytes of a code point as a number, the first one lowest, and how many they are."""
+    last = 0x80 | (code & 0x3F)
+    if code < 0x80:
+        return np.uint64(code), 1
+    if code < 0x800:
+        return np.uint64((0xC0 | code >> 6) | last << 8), 2
+    middle = 0x80 | (code >> 6 & 0x3F)
+    if code < 0x10000:
+        return np.uint64((0xE0 | code >> 12) | middle << 8 | last << 16), 3
+    return np.uint64((0xF0 | code >> 18) | (0x80 | (code >> 12 & 0x3F)) << 8 | middle << 16 | last << 24), 4
+
+
+@numba.njit(**_fast)
+def _is_ascii(wide: Any, at: Any, stop: Any) -> Any:
+    every, top = _0, len(wide) - 1
+    for i in range(at, stop - 7, 8):
+        every |= wide[i]
+    for i in range((stop - at) % 8):
+        every |= wide[min(stop - 1 - i, top)] >> np.uint64(8 * max(stop - 1 - i - top, 0)) & _255
+    return every & _EACH_80 == _0
+
+
+@numba.njit(**_fast)
+def _has_letter(data: Any, at: Any, stop: Any) -> Any:
+    for i in range(at, stop):
+        if 97 <= (data[i] | 32) <= 122:
+            return True
+    return False
+
+
+@numba.njit(**_fast)
+def suspects(data: Any, wide: Any, offsets: Any, table: Any) -> Any:
+    """Return which rows may not be in normal form C: a code point that can compose, or two combining ones in a row."""
+    found = np.zeros(len(offsets) - 1, dtype=np.bool_)
+    top = len(wide) - 1
+    for row in range(len(found)):
+        at, stop = offsets[row], offsets[row + 1]
+        if _is_ascii(wide, at, stop):
+            continue
+        before = np.uint32(0)
+        while at < stop:
+            base = min(at, top)
+            x = wide[base] >> np.uint64(8 * (at - base))
+            if base == at and x & _EACH_80 == _0:
+                before = np.uint32(0)
+                at += 8
+                continue
+            code, length = _decode(x, stop - at)
+            at += length
+            entry = table[code]
+            if entry & UNSTABLE or entry & before & COMBINING:
+                found[row] = True
+                break
+            before = entry
+    return found
+
+
+@numba.njit(**_fast)
+def _edges(wide: Any, at: Any, stop: Any, inside: Any, dark: Any, edges: Any) -> Any:
+    """Write where runs begin and end: of bytes that are not white (`dark`), or of letters, digits and non-ASCII.
+
+    Sixty-four bytes become one bit each; what differs from its neighbour is an edge. No branch depends on a byte.
+    Return how many edges were written, how far it came, and whether a run is open there (as `inside`: at the start).
+    """
+    count, top, room = 0, len(wide) - 1, len(edges) - 65
+    while at < stop and count < room:
+        bits = _0
+        if at + 56 <= top:
+            for i in range(8):
+                x = wide[at + 8 * i]
+                marks = ~_white(x) & _EACH_80 if dark else _letters(x) | _digits(x) | (x & _EACH_80)
+                bits |= _gather(marks) << np.uint64(8 * i)
+        else:
+            for i in range(min(64, stop - at)):
+                x = wide[min(at + i, top)] >> np.uint64(8 * max(at + i - top, 0))
+                marks = ~_white(x) & _EACH_80 if dark else _letters(x) | _digits(x) | (x & _EACH_80)
+                bits |= (_gather(marks) & _1) << np.uint64(i)
+        if stop - at < 64:
+            bits &= (_1 << np.uint64(stop - at)) - _1
+        turns = bits ^ (bits << _1 | inside)
+        while turns != _0:
+            edges[count] = at + np.int64(_lowest_bit(turns))
+            count += 1
+            turns &= turns - _1
+        inside = bits >> _63
+        at += 64
+    if at >= stop and inside != _0:
+        edges[count] = stop
+        count += 1
+        inside = _0
+    return count, at, inside
+
+
+@numba.njit(**_fast)
+def _exact(wide: Any, at: Any, stop: Any, edges: Any, exact: Any) -> None:
+    """Write a 128-bit hash of the words between ASCII white space: chunks of eight bytes, the last one marked."""
+    low, high, top, count, inside = SEED, M2, len(wide) - 1, 0, _0
+    while at < stop:
+        held = count & 1  # a run that is open
+        if held:
+            edges[0] = edges[count - 1]
+        count, at, inside = _edges(wide, at, stop, inside, True, edges[held:])
+        count += held
+        for e in range(0, count - 1, 2):
+            begin, end = edges[e], edges[e + 1]
+            while end - begin >= 8:
+                low = absorb(low, wide[begin])
+                high = ((high << _23) | (high >> _41)) + low
+                begin += 8
+            size = np.uint64(end - begin)
+            x = wide[min(begin, top)] >> np.uint64(8 * max(begin - top, 0))
+            low = absorb(low, (x & ((_1 << _8 * size) - _1)) | (_END | size) << _56)
+            high = ((high << _23) | (high >> _41)) + low
+    exact[0] = finish(low)
+    exact[1] = finish(high ^ low)
+
+
+@numba.njit(**_fast)
+def _fold(wide: Any, at: Any, stop: Any, table: Any, out: Any, by_script: Any) -> Any:
+    """Write the text folded, and return how many bytes that took and how many code points the text had."""
+    size, characters, top, parted = 0, 0, len(wide) - 1, True
+    while at < stop:
+        base = min(at, top)
+        x = wide[base] >> np.uint64(8 * (at - base))
+        if base == at and at + 8 <= stop and x & _EACH_80 == _0:
+            parted = False
+            by_script[_LATIN] += np.int64((_letters(x) >> _7) * _EACH_01 >> _56)
+            out[size] = x
+            size += 8
+            at += 8
+            characters += 8
+            continue
+        code, length = _decode(x, stop - at)
+        at += length
+        characters += 1
+        entry = np.int64(table[code])
+        kind = (entry >> CLASS_SHIFT) & 7
+        if kind == DROP:
+            continue
+        by_script[entry >> SCRIPT_SHIFT] += 1
+        if kind == WORD:
+            out[size], length = _encode(entry & FOLDED)
+            size += length
+            parted = False
+            continue
+        if not parted:
+            out[size] = _BLANK
+            size += 1
+            parted = True
+        if kind == SINGLE:
+            encoded, length = _encode(entry & FOLDED)
+            out[size] = encoded | _BLANK << np.uint64(8 * length)
+            size += length + 1
+    return size, characters
+
+
+@numba.njit(**_fast)
+def _permute(shingles: Any, permutations: Any, signature: Any) -> None:
+    """Lower each value of `signature` to the minimum of its permutation over `shingles`, both uint32.
+
+    Few shingles are met one by one by all permutations at once: the vector loop over shingles would not pay its start.
+    """
+    if len(shingles) < _FEW:
+        for i in range(len(shingles)):
+            for j in range(len(signature)):
+                value = np.uint32(np.uint32(shingles[i] ^ permutations[0, j]) * permutations[1, j])
+                signature[j] = min(signature[j], value)
+        return
+    for j in range(len(signature)):
+        seed, multiplier, least = permutations[0, j], permutations[1, j], signature[j]
+        for i in range(len(shingles)):
+            least = min(least, np.uint32(np.uint32(shingles[i] ^ seed) * multiplier))
+        signature[j] = least
+
+
+@numba.njit(**_fast)
+def _roll(words: Any, count: Any, ngram: Any, out: Any, at: Any) -> Any:
+    """Write the hashes of all n-grams of words[:count] to out[at:] and return how many (fewer words are one n-gram)."""
+    state, weight = _0, _1
+    for _ in range(ngram):
+        weight *= M2
+    for i in range(min(count, ngram)):
+        state = state * M2 + words[i]
+    out[at] = np.uint32(finish(state) >> _32)
+    for i in range(ngram, count):
+        state = state * M2 + words[i] - words[i - ngram] * weight
+        out[at + i - ngram + 1] = np.uint32(finish(state) >> _32)
+    return max(count - ngram + 1, 1)
+
+
+@numba.njit(**_fast)
+def sort_unique(values: Any, spare: Any) -> Any:
+    """Sort uint32 `values` in place, each once, and return how many are left; `spare` is as long (radix sort)."""
+    n = len(values)
+    source, target = values, spare
+    count = np.empty(256, dtype=np.int64)
+    for shift in (0, 8, 16, 24):
+        count[:] = 0
+        for i in range(n):
+            count[(source[i] >> shift) & 255] += 1
+        total = 0
+        for b in range(256):
+            total, count[b] = total + count[b], total
+        for i in range(n):
+            b = (source[i] >> shift) & 255
+            target[count[b]] = source[i]
+            count[b] += 1
+        source, target = target, source
+    left = 0
+    for i in range(n):  # four passes: the sorted values are back in `values`
+        if left == 0 or values[i] != values[left - 1]:
+            values[left] = values[i]
+            left += 1
+    return left
+
+
+@numba.njit(**_fast)
+def _shingle(
+    words: Any, count: Any, ngram: Any, permutations: Any, signature: Any, shingles: Any, first: Any, last: Any
+) -> Any:
+    """Roll words[:count] into shingles and permute these; return where the shingles of the row end now."""
+    fresh = _roll(words, count, ngram, shingles, last)
+    padded = (fresh + LANES - 1) // LANES * LANES if fresh >= _FEW else fresh
+    for i in range(fresh, padded):
+        shingles[last + i] = shingles[last]
+    _permute(shingles[last : last + padded], permutations, signature)
+    last += fresh
+    if last - first < 2 * LARGEST:
+        return last
+    held = shingles[first:last]
+    return first + min(sort_unique(held, np.empty_like(held)), LARGEST)
+
+
+@numba.njit(**_fast)
+def _words(
+    wide: Any, at: Any, stop: Any, ngram: Any, permutations: Any, edges: Any, words: Any, signature: Any, shingles: Any,
+    first: Any,
+) -> Any:  # fmt: skip
+    """Hash the words, shingle and permute them block by block; return where the shingles end and how many words."""
+    top, last, total, held, count, inside = len(wide) - 1, first, 0, 0, 0, _0
+    while at < stop:
+        still = count & 1  # a word that is open
+        if still:
+            edges[0] = edges[count - 1]
+        count, at, inside = _edges(wide, at, stop, inside, False, edges[still:])
+        count += still
+        for e in range(0, count - 1, 2):
+            begin, end = edges[e], edges[e + 1]
+            word = SEED
+            while end - begin >= 8:
+                x = wide[begin]
+                word = absorb(word, x | _letters(x) >> _2)
+                begin += 8
+            x = wide[min(begin, top)] >> np.uint64(8 * max(begin - top, 0))
+            words[held] = absorb(word, (x | _letters(x) >> _2) & ((_1 << np.uint64(8 * (end - begin))) - _1))
+            held += 1
+        total += count // 2
+        if held >= BLOCK:
+            last = _shingle(words, held, ngram, permutations, signature, shingles, first, last)
+            for i in range(ngram - 1):
+                words[i] = words[held - ngram + 1 + i]
+            held = ngram - 1
+    if held >= ngram or held == total > 0:
+        last = _shingle(words, held, ngram, permutations, signature, shingles, first, last)
+    return last, total
+
+
+@numba.njit(**_fast)
+def _main_script(counts: Any) -> Any:
+    """Return the script of most characters; text of Han with a tenth or more of kana is Japanese, so Kana."""
+    best = 0
+    for s in range(1, len(counts)):
+        if counts[s] > 0 and (best == 0 or counts[s] > counts[best]):
+            best = s
+    if best == _HAN and counts[_KANA] * 10 >= counts[_HAN] + counts[_KANA]:
+        return _KANA
+    return best
+
+
+@numba.njit(**_fast)
+def _band_keys(signature: Any, rows: Any, keys: Any) -> None:
+    """Write one 64-bit key for each band of `rows` values; the band's number is part of it."""
+    for band in range(len(keys)):
+        state = SEED + np.uint64(band)
+        for r in range(rows):
+            state = absorb(state, np.uint64(signature[band * rows + r]))
+        keys[band] = finish(state)
+
+
+@numba.njit(**_fast)
+def sign_rows(
+    data: Any,  # uint8: all texts, one after the other; eight bytes or more
+    wide: Any,  # uint64 (len(data) - 7): the eight bytes from each byte on
+    offsets: Any,  # int64 (n + 1)
+    table: Any,  # uint32 (0x110000), from text.code_points
+    ngram: Any,  # int64: words in a shingle, at most 100
+    rows: Any,  # int64: values in a band
+    permutations: Any,  # uint32 (2, bands * rows): s and a
+    folded: Any,  # uint64 scratch, byte by byte like `wide`: room for twice the longest text and 16 bytes more
+    folded_read: Any,  # the same memory, read-only
+    exact: Any,  # OUT uint64 (n, 2): hash of the text with white space collapsed
+    keys: Any,  # OUT uint64 (n, bands): one and the same for all texts without words
+    shingles: Any,  # OUT uint32: room for one a word and LANES more
+    counts: Any,  # OUT int64 (n, 3): where the row's shingles end, words, code points
+    scripts: Any,  # OUT int8 (n): index into SCRIPTS
+) -> None:
+    """Sign each row; see the module's docstring."""
+    edges = np.empty(2 * BLOCK, dtype=np.int64)
+    words = np.empty(2 * BLOCK + ngram, dtype=np.uint64)
+    signature = np.empty(permutations.shape[1], dtype=np.uint32)
+    by_script = np.empty(len(SCRIPTS), dtype=np.int64)
+    last = np.int64(0)
+    for row in range(len(offsets) - 1):
+        at, stop = offsets[row], offsets[row + 1]
+        signature[:] = np.uint32(0xFFFFFFFF)
+        _exact(wide, at, stop, edges, exact[row])
+        if _is_ascii(wide, at, stop):
+            last, counts[row, 1] = _words(wide, at, stop, ngram, permutations, edges, words, signature, shingles, last)
+            counts[row, 2] = stop - at
+            scripts[row] = _LATIN if _has_letter(data, at, stop) else 0
+        else:
+            by_script[:] = 0
+            size, counts[row, 2] = _fold(wide, at, stop, table, folded, by_script)
+            last, counts[row, 1] = _words(folded_read, 0, size, ngram, permutations, edges, words, signature, shingles, last)
+            scripts[row] = _main_script(by_script)
+        _band_keys(signature, rows, keys[row])
+        counts[row, 0] = last

@@ -1,0 +1,219 @@
+"""Records and sets that outgrow memory: appended in any order, read back in the order that is wanted.
+
+Two shapes are enough for duplicates. `Records` are (key, value) pairs that come back grouped by key: when the buffer is
+full it is sorted and written as one run, and a partition (the keys with the same top bits) is the same slice of every
+run, sorted once more. `Sets` are ragged rows of uint32, fetched by number. Both use an anonymous temporary file, which
+vanishes with the process however that ends, and only once their share of memory is used up; how much that is
+changes no result.
+
+Decided here: plain reads, no memory maps. A mapped file counts as the process's memory for each page touched and its
+neighbours, so a budget could not be kept.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.corpus.text import I64, U32, U64
+from curate.errors import CurateError
+
+Values = npt.NDArray[np.unsignedinteger[Any]]
+
+_FINEST = 12  # top bits of a key that a run's table of slices tells apart
+_PARTITION = 1 << 20  # records read and sorted at a time: about 50 MB with the copies
+
+
+class _TemporaryFile:
+    """A file that nobody else sees, to append arrays to and to read pieces from."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory or Path(tempfile.gettempdir())
+        try:
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory, prefix="curate-")
+        except OSError as error:
+            raise self._failed(error) from error
+        self.size = 0
+
+    def append(self, array: npt.NDArray[Any]) -> int:
+        """Write the array at the end and return where it starts; CurateError where the disk is full."""
+        start = self.size
+        try:
+            self._file.seek(start)
+            self._file.write(memoryview(np.ascontiguousarray(array)).cast("B"))
+            self._file.flush()
+        except OSError as error:
+            raise self._failed(error) from error
+        self.size += array.nbytes
+        return start
+
+    def read(self, start: int, into: npt.NDArray[Any]) -> None:
+        """Fill the array `into` with what stands at byte `start`."""
+        view = memoryview(into).cast("B")
+        done = 0
+        while done < len(view):
+            done += os.preadv(self._file.fileno(), [view[done:]], start + done) or self._ended(start)
+
+    def _failed(self, error: OSError) -> CurateError:
+        return CurateError(
+            f"cannot keep intermediate results in {self._directory}: {error.strerror or error}",
+            "Give a directory with more room: --tmp DIR, or let less be written: --memory 8GB",
+        )
+
+    def _ended(self, start: int) -> int:
+        raise CurateError(
+            f"intermediate results in {self._directory} end at byte {self.size}, but byte {start} on was written",
+            "The disk failed or the file was cut; run again with another --tmp DIR",
+        )
+
+
+class Records:
+    """Pairs of a uint64 key and an unsigned value, read back grouped by key; `memory` bytes are held at most."""
+
+    def __init__(self, memory: int, directory: Path | None = None, dtype: npt.DTypeLike = np.uint32) -> None:
+        self._record = 8 + np.dtype(dtype).itemsize
+        self._room = max(memory // (4 * self._record), 1)  # sorting holds the buffer, its order and the sorted copy
+        self._directory = directory
+        self._dtype = np.dtype(dtype)
+        self._buffer: list[tuple[U64, Values]] = []
+        self._buffered = 0
+        self._file: _TemporaryFile | None = None
+        self._runs: list[tuple[int, I64]] = []  # where a run starts in the file; where each slice starts in the run
+        self.count = 0
+
+    def append(self, keys: U64, values: Values) -> None:
+        """Take in as many pairs as there are keys; the arrays must not change afterwards."""
+        self._buffer.append((keys, values))
+        self._buffered += len(keys)
+        self.count += len(keys)
+        if self._buffered > self._room:
+            self._write_run()
+
+    @property
+    def spilled(self) -> int:
+        """Bytes on disk."""
+        return self._file.size if self._file else 0
+
+    def partitions(self) -> Iterator[tuple[U64, Values]]:
+        """Yield (keys, values) partition by partition, sorted by key: a key stands in one partition only.
+
+        How they are cut depends on the number of records alone. Values of one key come in no particular order.
+        """
+        bits = min(max(self.count - 1, 0) // _PARTITION, (1 << _FINEST) - 1).bit_length()
+        rest_keys, rest_values = self._sorted_buffer()
+        self._buffer = [(rest_keys, rest_values)]
+        cuts = _slices(rest_keys)
+        step = 1 << (_FINEST - bits)
+        for start in range(0, 1 << _FINEST, step):
+            parts = [self._read(run, table, start, start + step) for run, table in self._runs]
+            part = slice(cuts[start], cuts[start + step])
+            parts.append((rest_keys[part], rest_values[part]))
+            if len(parts) == 1:
+                yield parts[0]
+                continue
+            keys = np.concatenate([k for k, _ in parts])
+            values = np.concatenate([v for _, v in parts])
+            order = np.argsort(keys)
+            yield keys[order], values[order]
+
+    def _sorted_buffer(self) -> tuple[U64, Values]:
+        keys = np.concatenate([np.empty(0, np.uint64), *(k for k, _ in self._buffer)])
+        values = np.concatenate([np.empty(0, self._dtype), *(v for _, v in self._buffer)])
+        self._buffer.clear()
+        order = np.argsort(keys)
+        return keys[order], values[order]
+
+    def _write_run(self) -> None:
+        keys, values = self._sorted_buffer()
+        self._file = self._file or _TemporaryFile(self._directory)
+        start = self._file.append(keys)
+        self._file.append(values)
+        self._runs.append((start, _slices(keys)))
+        self._buffered = 0
+
+    def _read(self, start: int, table: I64, first: int, last: int) -> tuple[U64, Values]:
+        begin, end = int(table[first]), int(table[last])
+        keys, values = np.empty(end - begin, np.uint64), np.empty(end - begin, self._dtype)
+        assert self._file is not None
+        self._file.read(start + 8 * begin, keys)
+        self._file.read(start + 8 * int(table[-1]) + self._dtype.itemsize * begin, values)
+        return keys, values
+
+
+def _slices(keys: U64) -> I64:
+    """Return where the sorted keys of each value of the top bits start, and the end."""
+    bounds = np.arange(1 << _FINEST, dtype=np.uint64) << np.uint64(64 - _FINEST)
+    return np.append(np.searchsorted(keys, bounds), len(keys)).astype(np.int64)
+
+
+class Sets:
+    """Ragged rows of uint32, numbered as they come; `memory` bytes of values are held at most."""
+
+    def __init__(self, memory: int, directory: Path | None = None) -> None:
+        self._memory = memory
+        self._directory = directory
+        self._buffer: list[U32] = []
+        self._buffered = 0
+        self._file: _TemporaryFile | None = None
+        self._lengths: list[U32] = []
+        self._starts: I64 = np.zeros(1, np.int64)
+
+    def append(self, values: U32, offsets: I64) -> None:
+        """Take in the rows values[offsets[i]:offsets[i + 1]]; the array must not change afterwards."""
+        self._lengths.append(np.diff(offsets).astype(np.uint32))
+        values = values[offsets[0] : offsets[-1]]
+        if self._file is None:
+            self._buffer.append(values)
+            self._buffered += values.nbytes
+        if self._buffered > self._memory:
+            self._file = self._file or _TemporaryFile(self._directory)
+            for part in self._buffer:
+                self._file.append(part)
+            self._buffer.clear()
+            self._buffered = 0
+        elif self._file is not None:
+            self._file.append(values)
+
+    @property
+    def spilled(self) -> int:
+        """Bytes on disk."""
+        return self._file.size if self._file else 0
+
+    def starts(self) -> I64:
+        """Return where each row starts in all values together, and the end: int64 (rows + 1)."""
+        if self._lengths:
+            lengths = np.concatenate([np.diff(self._starts), *self._lengths])
+            self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+            self._lengths.clear()
+        return self._starts
+
+    def fetch(self, rows: I64) -> tuple[U32, I64]:
+        """Return the values of these rows (ascending) one after the other, and where each starts, and the end."""
+        starts = self.starts()
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(starts[rows + 1] - starts[rows])])
+        values = np.empty(offsets[-1], np.uint32)
+        if self._file is None:
+            self._copy(rows, values, offsets)
+            return values, offsets
+        # Neighbours are read in one go.
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        for first, last in zip(np.append(0, breaks), np.append(breaks, len(rows)), strict=True):
+            if last > first:
+                self._file.read(4 * int(starts[rows[first]]), values[offsets[first] : offsets[last]])
+        return values, offsets
+
+    def _copy(self, rows: I64, values: U32, offsets: I64) -> None:
+        """Copy rows that are still in memory, buffer by buffer."""
+        from curate.corpus.pair_kernels import copy_rows
+
+        base, first = 0, 0
+        for part in self._buffer:
+            last = int(np.searchsorted(self._starts[rows + 1], base + len(part), side="right"))
+            copy_rows(part, base, self._starts, rows[first:last], values, offsets[first : last + 1])
+            base, first = base + len(part), last

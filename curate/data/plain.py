@@ -1,0 +1,83 @@
+"""Text files to documents: a file, a line, or a block between blank lines.
+
+Bytes that are no UTF-8 are read as U+FFFD and counted: a text in an old encoding is better counted roughly and said to
+be damaged than left out. Blank lines are no documents; a file of 0 bytes is an empty one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from curate.data.columns import Found
+from curate.data.records import BOM
+
+UNITS = ("file", "line", "paragraph")
+
+_LINE = re.compile(rb"[^\n]++")
+_PARAGRAPH = re.compile(rb"(?:[ \t\r\f\v]*+[^\s][^\n]*+\n?)+")
+_BLANK_LINE = re.compile(rb"\n[ \t\r\f\v]*+\n")
+
+
+class Plain(NamedTuple):
+    """Some whole documents of a text file: `data` starts at byte `offset` of the plain text, on `line`."""
+
+    line: int
+    offset: int
+    data: bytes
+    unit: str
+
+
+def plain_pieces(blocks: Iterable[bytes], unit: str, chunk_bytes: int) -> Iterator[Plain]:
+    """Cut a text into pieces of whole documents, of about `chunk_bytes` where the documents allow it."""
+    line, offset, parts, size = 1, 0, [b""], 0
+    for block in blocks:
+        parts.append(block)
+        size += len(block)
+        if unit == "file" or size < chunk_bytes:
+            continue
+        data = b"".join(parts)
+        cut = data.rfind(b"\n") + 1 if unit == "line" else _last_blank_line(data)
+        if cut > 0:
+            yield Plain(line, offset, data[:cut], unit)
+            line, offset = line + data.count(b"\n", 0, cut), offset + cut
+        parts, size = [data[cut:]], (len(data) - cut if cut else 0)  # without a cut: wait for as much again
+    data = b"".join(parts)
+    if data or unit == "file":
+        yield Plain(line, offset, data, unit)
+
+
+def _last_blank_line(data: bytes) -> int:
+    """Return where the last blank line ends, 0 where there is none."""
+    start = max(0, data.rfind(b"\n\n"))
+    return max((match.end() for match in _BLANK_LINE.finditer(data, start)), default=0)
+
+
+def from_plain(plain: Plain) -> tuple[Found, np.ndarray, np.ndarray]:
+    """Return the documents of a piece of text, the line of each, and the byte where it starts."""
+    start = len(BOM) if plain.offset == 0 and plain.data.startswith(BOM) else 0
+    if plain.unit == "file":
+        spans = [(start, len(plain.data))]
+    else:
+        pattern = _LINE if plain.unit == "line" else _PARAGRAPH
+        spans = [match.span() for match in pattern.finditer(plain.data, start) if not match[0].isspace()]
+    texts, damaged = [], 0
+    for first, last in spans:
+        raw = plain.data[first:last] if plain.unit == "file" else plain.data[first:last].rstrip(b"\r\n")
+        try:
+            texts.append(raw.decode())
+        except UnicodeDecodeError:
+            texts.append(raw.decode("utf-8", "replace"))
+            damaged += 1
+    starts = np.array([first for first, _ in spans], dtype=np.int64)
+    newlines = np.flatnonzero(np.frombuffer(plain.data, dtype=np.uint8) == ord("\n"))
+    lines = plain.line + np.searchsorted(newlines, starts)
+    text = pl.Series("text", texts, dtype=pl.String)
+    ids = pl.Series("id", [None] * len(texts), dtype=pl.String)
+    mended = Counter({"utf8": damaged} if damaged else {})
+    return Found(np.arange(len(texts)), ids, text, [], mended), lines, plain.offset + starts

@@ -1,0 +1,73 @@
+"""Text preparation that filters share: look closely at the few rows that a cheap screen hits, and see only the prose.
+
+Polars' regular expressions are fast and linear, but know no look-arounds and no back references. So a rule screens
+every row with them or with a list of words, and a plain Python function decides on the rows hit. The function may be
+slow: it sees a per cent of the rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import starmap
+
+import polars as pl
+
+from curate.sft.filters import Rule
+
+# Each form ends at the next opening of its kind, so that no text takes more than linear time.
+_CODE = re.compile(
+    r"(?P<fence>```|~~~).*?(?:(?P=fence)|\Z)"  # a fence that is not closed runs to the end
+    r"|`[^`\n]+`"
+    r"|<(?P<tag>pre|code)\b[^<>]*>(?:(?!<(?:pre|code)\b).)*?</(?P=tag)>",
+    re.S | re.I,
+)
+_NOT_PROSE = re.compile(
+    r"^[ \t]*>[^\n]*$"  # block quotes
+    r'|"[^"\n]{1,400}"|“[^“”]{1,400}”|‘[^‘’\n]{1,400}’|«[^«»]{1,400}»|「[^「」]{1,400}」|『[^『』]{1,400}』|《[^《》]{1,400}》'
+    r"|(?:https?://|www\.)[^\s，。；、）】》]+"
+    r"|\$\$[^$]+\$\$|\\\((?:(?!\\\().)+?\\\)|\\\[(?:(?!\\\[).)+?\\\]"
+    r"|\$(?=\S)[^$\n]{1,200}(?<=\S)\$(?!\d)",  # not the two prices of "$5 or $6"
+    re.M | re.S,
+)
+
+
+def without_code(text: str) -> str:
+    """Replace fenced and inline code by a space, so that its neighbours do not grow together."""
+    return _CODE.sub(" ", text)
+
+
+def prose(text: str) -> str:
+    """Replace code, quotations of up to 400 characters, URLs and LaTeX by a space: what the author says in prose."""
+    return _NOT_PROSE.sub(" ", without_code(text))
+
+
+def mentions(text: pl.Expr, words: str) -> pl.Expr:
+    """Return the expression of whether `text` contains any of the `words`, split at "|"; ASCII case does not count."""
+    return text.str.contains_any(words.split("|"), ascii_case_insensitive=True)
+
+
+def spans(screen: pl.Expr, look: Callable[..., str | None], *columns: str) -> pl.Expr:
+    """Return the expression of what `look(*texts)` finds on the rows that `screen` hits, null elsewhere."""
+
+    def on_hits(series: Sequence[pl.Series]) -> pl.Series:
+        hit, *texts = series
+        rows = hit.fill_null(False).arg_true()
+        found: list[str | None] = [None] * len(hit)
+        looked = starmap(look, zip(*(text.gather(rows) for text in texts), strict=True))
+        for row, span in zip(rows, looked, strict=True):
+            found[row] = span
+        return pl.Series(found, dtype=pl.String)
+
+    return pl.map_batches([screen, *columns], on_hits, return_dtype=pl.String, is_elementwise=True)
+
+
+def free_of(found: pl.Expr, column: str) -> Rule:
+    """Return the rule that keeps the rows whose `column` is there and where nothing was `found`."""
+    return Rule(found.is_null() & pl.col(column).is_not_null(), found)
+
+
+def first(pattern: re.Pattern[str], text: str) -> str | None:
+    """Return the first match of `pattern` in `text` with some characters on either side, or None."""
+    match = pattern.search(text)
+    return None if match is None else text[max(0, match.start() - 30) : match.end() + 60].strip()

@@ -1,0 +1,73 @@
+"""Coverage of a pool by a selection, and by chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curate.errors import UsageError
+from curate.sft.coverage import coverage, mean_and_sd, nearest_selected, random_coverage
+
+
+@pytest.fixture
+def rows() -> np.ndarray:
+    made = np.random.default_rng(0).standard_normal((5000, 24)).astype(np.float32)
+    made[4000:] = made[:1000]
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+def test_nearest_selected_is_exact_and_the_same_for_any_number_of_workers(rows):
+    """Distances are those of float64; copies of selected rows are at exactly 0, and the lowest of equals is named."""
+    chosen = [4999, 3, 4003, 500, 17]
+    index, distance = nearest_selected(rows, chosen)
+    wide = rows.astype(np.float64)
+    table = np.sqrt(((wide[:, None] - wide[np.sort(chosen)]) ** 2).sum(axis=2))
+    assert index.tolist() == np.sort(chosen)[table.argmin(axis=1)].tolist()
+    assert np.allclose(distance, table.min(axis=1), rtol=1e-13, atol=0)
+    assert distance[[3, 4003, 999, 4500]].tolist() == [0, 0, 0, 0]
+    assert index[[3, 4003, 999]].tolist() == [3, 3, 4999]
+    again = nearest_selected(rows, chosen[::-1], workers=3)
+    assert (again[0].tobytes(), again[1].tobytes()) == (index.tobytes(), distance.tobytes())
+
+
+@pytest.mark.parametrize("chosen", [[], [5000], [-1], [[1]]])
+def test_rows_that_do_not_exist_are_refused(rows, chosen):
+    """No row, or a row outside the pool, cannot be selected."""
+    with pytest.raises(UsageError, match="below 5000"):
+        nearest_selected(rows, chosen)
+
+
+def test_coverage_summarises_distances():
+    """Radius is the largest distance, p95 interpolates, mean is the mean."""
+    got = coverage(np.arange(101, dtype=np.float64))
+    assert got == {"radius": 100.0, "p95": 95.0, "mean": 50.0}
+
+
+def test_random_coverage_agrees_with_the_exact_distances(rows):
+    """The float32 shortcut gives the numbers of the same random rows measured exactly."""
+    got = random_coverage(rows, 40, [5, 6], workers=2)
+    assert got == random_coverage(rows, 40, [5, 6], workers=1)
+    for seed, summary in zip([5, 6], got, strict=True):
+        chosen = np.random.default_rng(seed).choice(len(rows), 40, replace=False)
+        exact = coverage(nearest_selected(rows, chosen)[1])
+        assert summary == pytest.approx(exact, abs=1e-4)
+    assert got[0] != got[1]
+
+
+def test_all_rows_cover_themselves(rows):
+    """A random selection of everything leaves no distance."""
+    assert random_coverage(rows, len(rows), [0]) == [{"radius": 0.0, "p95": 0.0, "mean": 0.0}]
+
+
+@pytest.mark.parametrize("k", [0, 5001])
+def test_impossible_sizes_are_refused(rows, k):
+    """One cannot draw no rows, or more than there are."""
+    with pytest.raises(UsageError, match=f"cannot draw {k} of 5000"):
+        random_coverage(rows, k, [0])
+
+
+def test_mean_and_sd():
+    """The standard deviation divides by n - 1."""
+    got = mean_and_sd([{"radius": 1.0}, {"radius": 3.0}])
+    assert got == {"radius": {"mean": 2.0, "sd": pytest.approx(2**0.5)}}
+    assert mean_and_sd([{"radius": 1.0}]) == {"radius": {"mean": 1.0, "sd": 0.0}}

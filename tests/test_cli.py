@@ -1,0 +1,211 @@
+"""The command line: what goes to stdout and stderr, exit codes, and what bad input is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+from curate.cli import app
+from curate.face import run
+
+SAMPLE = Path(__file__).parents[1] / "pipelines/sample_pool.jsonl"
+CURATE = [sys.executable, "-m", "curate.cli"]
+
+
+def _pool(path: Path, n: int = 40) -> Path:
+    rows = [{"instruction": f"Tell me {i} things about the number {i}.", "output": f"It is {i}."} for i in range(n)]
+    path.write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    return path
+
+
+def test_result_on_stdout_messages_on_stderr(tmp_path, capsys):
+    """The table alone is on stdout, fits 80 columns, and ends with where the rows are."""
+    assert run(app, ["select", str(SAMPLE), "--count", "20", "--out", str(tmp_path / "out")]) == 0
+    out, err = capsys.readouterr()
+    assert f"20 rows in {tmp_path / 'out'}" in " ".join(out.split())
+    assert all(len(line) <= 80 for line in out.splitlines() if str(tmp_path) not in line)
+    assert all(line.startswith("curate: ") for line in err.splitlines())
+
+
+def test_json_is_one_object(tmp_path, capsys):
+    """--json prints one object with sorted keys that equals report.json in all but time and memory."""
+    out = tmp_path / "out"
+    assert run(app, ["select", str(SAMPLE), "--count", "20", "--out", str(out), "--json"]) == 0
+    printed = orjson.loads(capsys.readouterr().out)
+    written = orjson.loads((out / "report.json").read_bytes())
+    assert list(printed) == sorted(printed)
+    for changing in ("seconds", "peak_memory_bytes"):
+        printed.pop(changing), written.pop(changing)
+    assert printed == written
+
+
+def test_quiet_says_nothing_but_the_result(tmp_path, capsys):
+    """--quiet leaves stderr empty."""
+    assert run(app, ["select", str(_pool(tmp_path / "p.jsonl")), "--count", "3", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert "selected" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["select", "POOL", "--fraction", "0"], "--fraction 0: should be above 0 and at most 1"),
+        (["select", "POOL", "--fraction", "2"], "--fraction 2: should be above 0"),
+        (["select", "POOL", "--fraction", "nan"], "--fraction nan: is not a finite number"),
+        (["select", "POOL"], "how many rows to select is not said"),
+        (["select", "POOL", "--count", "1", "--fraction", "1"], "exclude each other"),
+        (["select", "--count", "1"], "no input is given"),
+        (["select", "POOL", "--count", "1", "--embedder", "lexcal"], "unknown embedder 'lexcal'"),
+        (["select", "POOL", "--count", "1", "--filters", "claen"], "unknown filter 'claen'"),
+        (["select", "POOL", "--count", "1", "--colour"], "No such option"),
+        (["select", "POOL", "--count", "1", "--map", "q"], "--map"),
+        (["select", "POOL", "--count", "1", "--scope", "task"], "--task-column"),
+        (["select", "POOL", "--count", "1", "--clusters", "1000"], "at most the number of candidate rows"),
+        (["selct"], "No such command"),
+    ],
+)
+def test_wrong_usage_exits_2(arguments, message, tmp_path, capsys):
+    """Wrong usage gets one message and exit code 2, on stderr; with --json the error is the one object on stdout."""
+    pool = str(_pool(tmp_path / "p.jsonl"))
+    arguments = [pool if part == "POOL" else part for part in arguments]
+    assert run(app, arguments) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert out == ""
+    if arguments[0] == "select" and "--colour" not in arguments:
+        assert run(app, [*arguments, "--json"]) == 2
+        assert message in orjson.loads(capsys.readouterr().out)["error"]["message"] + err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        (b"", "empty"),
+        (b"not json\nnor this\n", "not one row"),
+        (b'{"text": "a document"}\n', "curate tokens"),
+        (b'{"q": "a", "a": "b"}\n', "q"),
+    ],
+)
+def test_bad_data_exits_1_or_2(content, message, tmp_path, capsys):
+    """Input without one usable row is an error that says why; no output directory appears."""
+    path = tmp_path / "pool.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    assert run(app, ["select", str(path), "--count", "1", "--out", str(tmp_path / "out")]) in {1, 2}
+    assert message in capsys.readouterr().err.lower()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_budget_larger_than_the_pool_names_the_filter(tmp_path, capsys):
+    """The message tells how many are left and which rule took most."""
+    path = _pool(tmp_path / "p.jsonl", 10)
+    path.write_bytes(path.read_bytes() + b'\n{"instruction": "a?", "output": ""}' * 5)
+    assert run(app, ["select", str(path), "--count", "11"]) == 1
+    assert "11 rows are wanted, but 10 of 15 are left; clean.empty_answer took most (5)" in capsys.readouterr().err
+
+
+def test_an_output_directory_in_use_is_kept(tmp_path, capsys):
+    """A non-empty --out is refused before any work is done, and --force replaces it."""
+    arguments = ["select", str(_pool(tmp_path / "p.jsonl")), "--count", "2", "--out", str(tmp_path / "out")]
+    assert run(app, arguments) == 0
+    before = (tmp_path / "out/manifest.json").read_bytes()
+    assert run(app, [*arguments, "--seed", "5"]) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert (tmp_path / "out/manifest.json").read_bytes() == before
+    assert run(app, [*arguments, "--seed", "5", "--force"]) == 0
+
+
+def test_strict_exits_3_and_keeps_the_output(tmp_path, capsys):
+    """--strict turns a broken line into exit code 3; the result is there all the same."""
+    path = _pool(tmp_path / "p.jsonl")
+    path.write_bytes(path.read_bytes() + b"\n{broken\n")
+    arguments = ["select", str(path), "--count", "2", "--out", str(tmp_path / "out"), "--strict"]
+    assert run(app, arguments) == 3
+    assert (tmp_path / "out/train.jsonl").exists()
+    assert "--strict" in capsys.readouterr().err
+
+
+def test_print_config_shows_value_and_origin(tmp_path, capsys, monkeypatch):
+    """Flags, environment, file and default are told apart."""
+    toml = tmp_path / "c.toml"
+    toml.write_text("[select]\ntau = 3\nseed = 9\n")
+    monkeypatch.setenv("CURATE_SEED", "4")
+    arguments = ["select", "x", "--count", "5", "--config", str(toml), "--print-config", "--json"]
+    assert run(app, arguments) == 0
+    shown = orjson.loads(capsys.readouterr().out)
+    assert shown["count"] == {"origin": "flag", "value": 5}
+    assert shown["seed"] == {"origin": "environment", "value": 4}
+    assert shown["tau"] == {"origin": str(toml), "value": 3.0}
+    assert shown["core"]["origin"] == "default"
+
+
+def test_stdin(tmp_path):
+    """A dash reads JSON lines from stdin."""
+    pool = _pool(tmp_path / "p.jsonl").read_bytes()
+    done = subprocess.run(
+        [*CURATE, "select", "-", "--count", "4", "--json"], input=pool, capture_output=True, check=True
+    )
+    assert orjson.loads(done.stdout)["rows"]["selected"] == 4
+
+
+def test_interrupt_leaves_nothing_and_exits_130(tmp_path):
+    """Ctrl-C in the middle exits with 130 and leaves no directory under the final name, nor a scratch one."""
+    pool = _pool(tmp_path / "p.jsonl", 60_000)
+    command = [*CURATE, "select", str(pool), "--count", "3000", "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".out.partial*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert b"interrupted" in err
+    assert b"Traceback" not in err
+    assert os.listdir(tmp_path) == ["p.jsonl"]
+
+
+def test_import_and_help_are_light():
+    """`import curate` and `curate --help` import neither torch nor sklearn, polars nor numpy."""
+    code = (
+        "import sys, curate\nfrom curate.cli import app\nfrom curate.face import run\n"
+        "assert run(app, ['select', '--help']) == 0\n"
+        "heavy = {'torch', 'sklearn', 'polars', 'numpy', 'numba', 'datasets'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_default_run_imports_neither_torch_nor_sklearn(tmp_path):
+    """The default path works where torch and scikit-learn are missing or broken."""
+    code = (
+        "import sys\nsys.modules['torch'] = None\nsys.modules['sklearn'] = None\nsys.modules['datasets'] = None\n"
+        "from curate.cli import app\nfrom curate.face import run\n"
+        "sys.exit(run(app, ['select', sys.argv[1], '--count', '3']))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(_pool(tmp_path / "p.jsonl"))], check=True, stdout=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell, capsys):
+    """Each shell gets its script."""
+    assert run(app, ["completion", shell]) == 0
+    assert "_CURATE_COMPLETE" in capsys.readouterr().out
+
+
+def test_a_closed_pipe_is_quiet(tmp_path):
+    """`curate ... | head -1` ends without a traceback."""
+    pool = _pool(tmp_path / "p.jsonl")
+    script = f"{' '.join(CURATE)} select {pool} --count 2 --json | head -c 1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
+    assert b"Traceback" not in done.stderr

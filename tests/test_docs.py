@@ -1,0 +1,70 @@
+"""Docs say what the program does."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from curate.cli import app
+
+ROOT = Path(__file__).parents[1]
+
+
+def _generator():
+    spec = importlib.util.spec_from_file_location("generate_cli", ROOT / "docs/generate_cli.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_reference_is_generated():
+    """docs/cli.md equals what the program's own help gives."""
+    assert (ROOT / "docs/cli.md").read_text() == _generator().reference(), "run: python docs/generate_cli.py"
+
+
+@pytest.mark.parametrize("name", sorted(app.commands))
+def test_every_command_has_help_with_an_example(name):
+    """Each command's help says what it does and shows a command to type."""
+    help_text = app.commands[name].help
+    assert len(help_text.split("\n")[0]) > 20
+    assert f"curate {name}" in help_text
+
+
+@pytest.mark.parametrize("name", sorted(app.commands))
+def test_every_command_is_in_the_readme(name):
+    """The README names every command."""
+    assert f"curate {name}" in (ROOT / "README.md").read_text()
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    """The two set-up commands of the README are the ones that CI runs, and no others."""
+    blocks = re.findall(r"```bash\n(make [a-z]+)\n", (ROOT / "README.md").read_text())
+    commands = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.startswith("make ")]
+    assert blocks == commands
+    assert len(blocks) == 2
+
+
+def test_every_dependency_has_a_line_of_why():
+    """docs/dependencies.md names each dependency of pyproject.toml."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "docs/dependencies.md").read_text()
+    extras = [name for group in project["optional-dependencies"].values() for name in group]
+    for requirement in [*project["dependencies"], *extras]:
+        name = re.match(r"[a-z0-9-]+", requirement)[0]
+        assert re.search(rf"\b{name}\b", text), name
+
+
+def test_the_project_names_no_machine():
+    """No tracked text holds a path of a developer's machine."""
+    import subprocess
+
+    pattern = r"(^|[^A-Za-z0-9_.])/(work|root|farm|home)/"
+    found = subprocess.run(
+        ["git", "grep", "-nIE", pattern, "--", ".", ":!tests/test_docs.py"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert found.stdout == b""
