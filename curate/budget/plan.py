@@ -98,7 +98,7 @@ def _make_plan(
         compute_flop=sizes.compute,
         tokens_per_param=sizes.tokens / sizes.active,
         given=sizes.given,
-        assumptions=sizes.assumptions + _moe(sizes),
+        assumptions=sizes.assumptions,
         compute_optimal=wanted,
         over_training=_over_training(sizes, wanted, laws),
         effective_tokens=repetition.mixture_worth(parts, laws.repetition),
@@ -315,16 +315,6 @@ def _hours(config: PlanConfig, sizes: Sizes) -> Hours | None:
     if config.gpu is None:
         return None
     return Hours(config.gpu, config.mfu, sizes.compute / hardware.flop_per_hour(config.gpu, config.mfu))
-
-
-def _moe(sizes: Sizes) -> tuple[str, ...]:
-    """Return what is assumed about a mixture of experts."""
-    if sizes.active == sizes.params:
-        return ()
-    return (
-        "a mixture of experts: compute and tokens wanted follow the active parameters, overfitting the total ones; "
-        "every law here was fitted on dense models",
-    )
 
 
 def _laws_used(sizes: Sizes, wanted: Wanted, laws: LawSet) -> tuple[LawUse, ...]:

@@ -20,7 +20,7 @@ Section = tuple[str, list[str]]
 def render(plan: Plan, explain: bool = False) -> list[Section]:
     """Return the plan as sections; with `explain` a last one lists formula, constants and source of each law."""
     found = [
-        ("Answer", _wrap(plan.answer) + [line for text in plan.assumptions for line in _item(f"Assumed: {text}.")]),
+        ("Answer", wrap(plan.answer) + [line for text in plan.assumptions for line in item(f"Assumed: {text}.")]),
         ("Sizes", _sizes(plan)),
         ("Tokens wanted", _wanted(plan)),
         ("Repetition", _repetition(plan)),
@@ -66,7 +66,7 @@ def _wanted(plan: Plan) -> list[str]:
             f"{more.loss_change:+.3f} nats a token{outside}"
         )
     if plan.stock_share > 0.1:
-        lines += _wrap(
+        lines += wrap(
             f"That is {percent(100 * plan.stock_share)} of the good text there was in 2023, about "
             f"{size(xue.STOCK_TOKENS)} tokens, growing 4 to 5 % a year."
         )
@@ -83,7 +83,7 @@ def _repetition(plan: Plan) -> list[str]:
         f"Loss above fresh data: {percent(cost.low)} to {percent(cost.high)} (middle {percent(cost.mid)}).",
     ]
     if plan.epochs > repetition.RELIABLE_EPOCHS:
-        lines += _wrap(
+        lines += wrap(
             "Past 16 epochs this is outside reliable evidence: at 44 epochs the law says +14 % where +28 to "
             "+33 % was measured."
         )
@@ -93,11 +93,11 @@ def _repetition(plan: Plan) -> list[str]:
             f"  measured: {number(run.epochs):>5} epochs, {size(run.params):>6} on {size(run.unique_tokens):>6} "
             f"unique: {100 * run.penalty:+.2f} %{seeds}"
         )
-    lines += _wrap(
+    lines += wrap(
         f"(N/U) * epochs = {number(plan.overfit_product)}: {plan.overfit_level}. Caution from 10, overfitting from 40: "
         "our thresholds, read off few and widely spaced runs."
     )
-    lines += _wrap(f"One epoch would take {size(plan.missing_tokens)} more unique tokens.")
+    lines += wrap(f"One epoch would take {size(plan.missing_tokens)} more unique tokens.")
     return lines
 
 
@@ -105,7 +105,7 @@ def _best(plan: Plan) -> list[str]:
     best = plan.best_allocation
     if best is None:
         return []
-    lines = _wrap(
+    lines = wrap(
         f"{size(best.params)} parameters, {number(best.epochs)} epochs ({size(best.tokens)} tokens); this plan is "
         f"{best.loss_change:.3f} nats a token above it."
     )
@@ -115,8 +115,8 @@ def _best(plan: Plan) -> list[str]:
             f"  epochs {row.epochs:>3.0f} {size(row.params):>8} parameters {row.loss_change:+.3f} nats a token"
         )
     if not best.reliable:
-        lines += _wrap("Take it with care: the best way lies where the law cannot see overfitting.")
-    lines += _wrap(
+        lines += wrap("Take it with care: the best way lies where the law cannot see overfitting.")
+    lines += wrap(
         f"Past {best.largest_useful_compute:.2g} FLOP these unique tokens gain under 0.005 nats a factor e of compute "
         "(by a law that never sees overfitting)."
     )
@@ -148,7 +148,7 @@ def _serving(plan: Plan) -> list[str]:
     best = plan.serving
     if best is None:
         return []
-    return _wrap(
+    return wrap(
         f"{size(best.params)} parameters on {size(best.tokens)} fresh tokens reach the same loss for "
         f"{best.total_flop:.3g} FLOP in training and serving together; this plan takes {best.plan_total_flop:.3g}."
     )
@@ -159,14 +159,14 @@ def _shape(plan: Plan) -> list[str]:
     if shape is None:
         return []
     origin = "read from the config" if shape.read_from_config else "proposed"
-    lines = _wrap(
+    lines = wrap(
         f"{shape.layers} layers of width {shape.width:,}, {shape.heads} heads, feed-forward {shape.ff:,}, vocabulary "
         f"{shape.vocab:,} ({origin}): {size(shape.params)} parameters, {size(shape.non_embedding_params)} without "
         "embeddings."
     )
     if abs(shape.six_nd_ratio - 1) > 0.05:
-        lines += _wrap(f"With attention and output head it takes {shape.six_nd_ratio:.2f} times 6 N D.")
-    return lines + ([] if shape.read_from_config else _wrap(shapes.SHAPE_HARDLY_MATTERS))
+        lines += wrap(f"With attention and output head it takes {shape.six_nd_ratio:.2f} times 6 N D.")
+    return lines + ([] if shape.read_from_config else wrap(shapes.SHAPE_HARDLY_MATTERS))
 
 
 def _sources(plan: Plan) -> list[str]:
@@ -174,20 +174,20 @@ def _sources(plan: Plan) -> list[str]:
     for row in plan.sources:
         seen = f"{size(row.unique_tokens):>7} unique {row.weight:>6.1%} {number(row.epochs):>6} epochs"
         lines.append(f"{row.name[:24]:<24} {seen}  {row.verdict}")
-        lines += _item(row.warning) if row.warning else []
+        lines += item(row.warning) if row.warning else []
     return lines
 
 
 def _advice(plan: Plan, explain: bool) -> list[str]:
     lines = []
     for place, one in enumerate(plan.advice, 1):
-        lines += _item(f"{place}. {one.title}: {one.text} Seen at: {one.seen_at}.", "   ")
-        lines += _item(f"   {one.evidence}", "   ") if explain else []
+        lines += item(f"{place}. {one.title}: {one.text} Seen at: {one.seen_at}.", "   ")
+        lines += item(f"   {one.evidence}", "   ") if explain else []
     return lines
 
 
 def _outside(laws: Sequence[LawUse]) -> list[str]:
-    return [line for one in laws if one.outside for line in _item(f"{one.law.name}: {'; '.join(one.outside)}")]
+    return [line for one in laws if one.outside for line in item(f"{one.law.name}: {'; '.join(one.outside)}")]
 
 
 def _known(plan: Plan, explain: bool) -> list[str]:
@@ -196,7 +196,7 @@ def _known(plan: Plan, explain: bool) -> list[str]:
         last = f" to {size(row.last)}" if row.last != row.first else ""
         lines.append(f"{row.model:<20} {size(row.first)}{last}")
         if explain:
-            lines += _item(f"  {row.source}" + (f". Correct: {row.retelling}" if row.retelling else ""), "    ")
+            lines += item(f"  {row.source}" + (f". Correct: {row.retelling}" if row.retelling else ""), "    ")
     return lines
 
 
@@ -204,20 +204,22 @@ def _laws(laws: Sequence[LawUse]) -> list[str]:
     lines = []
     for one in laws:
         inside = {True: "inside its range", False: "OUTSIDE its range", None: "no range stated"}[one.inside_range]
-        lines += _item(f"{one.law.name}: {one.used_for} ({inside})")
-        lines += _item(f"  {one.law.formula}", "    ") + _item(f"  {one.law.source}", "    ")
+        lines += item(f"{one.law.name}: {one.used_for} ({inside})")
+        lines += item(f"  {one.law.formula}", "    ") + item(f"  {one.law.source}", "    ")
         for constant in one.law.constants:
             unit = f" {constant.unit}" if constant.unit else ""
-            lines += _item(
+            lines += item(
                 f"  {constant.symbol} = {constant.value:.6g}{unit}; {constant.error}; {constant.where}", "    "
             )
-        lines += _item(f"  Note: {one.law.note}", "    ") if one.law.note else []
+        lines += item(f"  Note: {one.law.note}", "    ") if one.law.note else []
     return lines
 
 
-def _wrap(text: str) -> list[str]:
+def wrap(text: str) -> list[str]:
+    """Return a paragraph in lines."""
     return textwrap.wrap(text, WIDTH)
 
 
-def _item(text: str, indent: str = "  ") -> list[str]:
+def item(text: str, indent: str = "  ") -> list[str]:
+    """Return a point of a list in lines, all but the first indented."""
     return textwrap.wrap(text, WIDTH, subsequent_indent=indent, drop_whitespace=True)

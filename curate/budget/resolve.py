@@ -90,6 +90,11 @@ def resolve(config: PlanConfig, laws: LawSet) -> Sizes:
             if known
             else f"a vocabulary of {config.vocab:,} leaves no room for layers: all parameters count as non-embedding"
         )
+    if active is not None and active != params:
+        assumptions.append(
+            "a mixture of experts: compute and tokens wanted follow the active parameters, overfitting the total ones; "
+            "every law here was fitted on dense models"
+        )
     return Sizes(
         params,
         active or params,

@@ -21,6 +21,8 @@ def size(value: float, digits: int = 3) -> str:
 
 def number(value: float, digits: int = 3) -> str:
     """Return a number with so many digits that count, without an exponent where it is short."""
+    if not math.isfinite(value):
+        return "no upper end"
     if value and not 1e-3 <= abs(value) < 1e5:
         return f"{value:.{digits - 1}e}"
     return _trim(value, digits)

@@ -24,24 +24,28 @@ There, up to _LEADERS documents lead in turn, each one the best that no leader t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
-from curate.corpus.minhash import MinHashParameters, Signed
+from curate.corpus.minhash import MinHashParameters, Signed, sign
 from curate.corpus.spill import Records, Sets
-from curate.corpus.text import I64, U32, U64, Bool
-from curate.errors import CurateError, UsageError
+from curate.corpus.text import I64, U32, U64, Bool, buffers
+from curate.errors import UsageError
 
 I32 = npt.NDArray[np.int32]
 
 _EXHAUSTIVE = 1024
 _LEADERS = 16
 _PAIRS = 1 << 20  # compared in one go: 8 MB
+_PART = 1 << 17  # shingles sorted in one call
+_CHUNK = 4096  # texts signed in one call
 _MOST_DOCUMENTS = 2**32 - 1
 
 
@@ -86,11 +90,11 @@ class DuplicateIndex:
 
     def __init__(self, parameters: MinHashParameters, memory: int = 1 << 30, directory: Path | None = None) -> None:
         self.parameters = parameters
-        self._room = memory // 4  # records, sets, sets being compared, and the records of a partition
-        self._records = Records(self._room, directory)
-        self._sets = Sets(self._room, directory)
+        self.room = memory // 4  # records, sets, sets being compared, and the records of a partition
+        self.records = Records(self.room, directory)
+        self.sets = Sets(self.room, directory)
         self._exact: list[U64] = []
-        self._settled = 0
+        self.settled = 0  # documents at the front that are known to be distinct: those of a saved index
         self.documents = 0
 
     def add(self, signed: Signed) -> int:
@@ -103,8 +107,8 @@ class DuplicateIndex:
             )
         numbers = np.arange(first, first + n, dtype=np.uint32)
         rows = signed.words > 0  # a text without words has nothing to be compared
-        self._records.append(signed.keys[rows].ravel(), np.repeat(numbers[rows], self.parameters.bands))
-        self._sets.append(signed.shingles, signed.shingle_offsets)
+        self.records.append(signed.keys[rows].ravel(), np.repeat(numbers[rows], self.parameters.bands))
+        self.sets.append(signed.shingles, signed.shingle_offsets)
         self._exact.append(signed.exact)
         self.documents += n
         return first
@@ -112,7 +116,7 @@ class DuplicateIndex:
     @property
     def spilled(self) -> int:
         """Bytes on disk."""
-        return self._records.spilled + self._sets.spilled
+        return self.records.spilled + self.sets.spilled
 
     def clusters(self, keys: U64 | None = None, priority: I32 | None = None, workers: int = 1) -> Clusters:
         """Return the clusters of all documents added; see the module's docstring.
@@ -125,8 +129,174 @@ class DuplicateIndex:
         for name, given, shape in (("keys", keys, (n, 2)), ("priority", priority, (n,))):
             if given is not None and given.shape != shape:
                 raise UsageError(f"{name} are of shape {given.shape}, but {n} documents were added", f"Needed: {shape}")
-        exact = np.concatenate([np.empty((0, 2), np.uint64), *self._exact])
-        self._exact = [exact]
+        exact = self.exact_hashes()
         keys = exact if keys is None else keys
-        order = np.lexsort((keys[:, 1], keys[:, 0], *(() if priority is None else (priority,))))
-        return _Merging(self, order.astype(np.uint32), max(workers, 1)).run(exact)
+        ranks = (keys[:, 1], keys[:, 0], *(() if priority is None else (priority,)), np.arange(n) >= self.settled)
+        order = np.lexsort(ranks).astype(np.uint32)
+        with ThreadPoolExecutor(max(workers, 1)) as pool:
+            return _clusters(self, exact, order, pool.map if workers > 1 else map)
+
+    def exact_hashes(self) -> U64:
+        """Return the exact hashes of all documents: uint64 (n, 2)."""
+        self._exact = [np.concatenate([np.empty((0, 2), np.uint64), *self._exact])]
+        return self._exact[0]
+
+
+def find_duplicates(
+    texts: pl.Series,
+    parameters: MinHashParameters,
+    keys: U64 | None = None,
+    priority: I32 | None = None,
+    workers: int = 1,
+) -> Clusters:
+    """Return the clusters of duplicates among texts that fit into memory; see `DuplicateIndex.clusters`."""
+    index = DuplicateIndex(parameters)
+    chunks = [texts.slice(start, _CHUNK) for start in range(0, len(texts), _CHUNK)]
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        for signed in pool.map(lambda chunk: sign(*buffers(chunk), parameters), chunks):
+            index.add(signed)
+    return index.clusters(keys, priority, workers)
+
+
+Map = Callable[..., Iterable[Any]]
+
+
+def _clusters(index: DuplicateIndex, exact: U64, order: U32, run: Map) -> Clusters:
+    """Merge by exact hash, then bucket by bucket. Prior validation of data is assumed."""
+    from curate.corpus.pair_kernels import roots
+
+    n = len(order)
+    rank = np.empty(n, np.uint32)
+    rank[order] = np.arange(n, dtype=np.uint32)
+    parent = np.arange(n, dtype=np.uint32)
+    parent[rank] = rank[_best_copies(exact, rank)]
+    active = parent[rank] == rank
+    merging = _Merging(index.sets, order, parent, index.settled, index.parameters.threshold, index.room, run)
+    for keys, documents in index.records.partitions():
+        merging.add(*_buckets(keys, documents, rank, active))
+    survivor = order[roots(parent, rank)].astype(np.int64)
+    return Clusters(survivor, ~active, merging.candidates, merging.merged, merging.unchecked)
+
+
+def _best_copies(exact: U64, rank: U32) -> I64:
+    """Return for each document the best one of the same exact hash."""
+    best = np.arange(len(rank))
+    order = np.argsort(exact[:, 0])
+    twins = order[_in_runs(exact[order, 0])]  # all that may have a copy; few, as a rule
+    twins = twins[np.lexsort((rank[twins], exact[twins, 1], exact[twins, 0]))]
+    pairs = exact[twins]
+    first = np.ones(len(twins), dtype=bool)
+    first[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+    best[twins] = twins[np.maximum.accumulate(np.where(first, np.arange(len(twins)), 0))]
+    return best
+
+
+def _in_runs(values: U64) -> Bool:
+    """Return which of the sorted values are not alone."""
+    same = values[1:] == values[:-1]
+    return np.append(False, same) | np.append(same, False)
+
+
+def _buckets(keys: U64, documents: U32, rank: U32, active: Bool) -> tuple[U32, I64, I64]:
+    """Return the ranks that share a key, ascending, bucket after bucket, and where buckets start and end."""
+    shared = _in_runs(keys)
+    shared[shared] = active[documents[shared]]
+    keys, ranks = keys[shared], rank[documents[shared]]
+    order = np.lexsort((ranks, keys))
+    keys, ranks = keys[order], ranks[order]
+    edges = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]]).astype(np.int64)
+    several = np.diff(edges) > 1
+    return ranks, edges[:-1][several], edges[1:][several]
+
+
+class _Merging:
+    """The clusters so far (`parent`, over ranks) and what it takes to compare two documents."""
+
+    def __init__(
+        self, sets: Sets, order: U32, parent: U32, settled: int, threshold: float, room: int, run: Map
+    ) -> None:
+        self.sets, self.order, self.parent, self.settled = sets, order, parent, settled
+        self.threshold, self.room, self.run = threshold, room, run
+        self.candidates = self.merged = self.unchecked = 0
+
+    def add(self, members: U32, starts: I64, stops: I64) -> None:
+        """Merge what is similar within each bucket members[starts[b]:stops[b]]."""
+        huge = stops - starts > _EXHAUSTIVE
+        self._add_usual(members, starts[~huge], stops[~huge])
+        for start, stop in zip(starts[huge], stops[huge], strict=True):
+            self._add_huge(members[start:stop])
+
+    def _add_usual(self, members: U32, starts: I64, stops: I64) -> None:
+        """Let each document of a bucket lead in turn, until the bucket is one cluster or all pairs are compared."""
+        from curate.corpus.pair_kernels import divided, propose
+
+        left, right = np.empty(_PAIRS, np.uint32), np.empty(_PAIRS, np.uint32)
+        turn, block = np.zeros(len(starts), np.int64), 1
+        while len(starts):
+            bucket = 0
+            while bucket < len(starts):
+                count, bucket = propose(
+                    members, starts, stops, turn, block, bucket, self.settled, self.parent, left, right
+                )
+                self._compare(left[:count], right[:count])
+            still = (turn < stops - starts - 1) & divided(members, starts, stops, self.parent)
+            starts, stops, turn, block = starts[still], stops[still], turn[still], 2 * block
+
+    def _add_huge(self, members: U32) -> None:
+        """Compare up to _LEADERS documents with the rest, each the best one that no former leader took."""
+        from curate.corpus.pair_kernels import roots
+
+        before, rest = self.candidates - self.merged, members
+        for _ in range(_LEADERS):
+            leader, rest = rest[:1], rest[1:]
+            apart = rest[(rest >= self.settled) & (roots(self.parent, rest) != roots(self.parent, leader))]
+            for start in range(0, len(apart), _PAIRS):
+                part = apart[start : start + _PAIRS]
+                self._compare(np.broadcast_to(leader, len(part)), part)
+            rest = rest[roots(self.parent, rest) != roots(self.parent, leader)]
+            if len(rest) < 2:
+                break
+        sizes = np.unique(roots(self.parent, members), return_counts=True)[1]
+        apart_pairs = (len(members) ** 2 - int((sizes.astype(np.int64) ** 2).sum())) // 2
+        self.unchecked += max(apart_pairs - (self.candidates - self.merged - before), 0)
+
+    def _compare(self, left: U32, right: U32) -> None:
+        """Merge the pairs whose true Jaccard similarity reaches the threshold."""
+        from curate.corpus.pair_kernels import unite
+
+        pairs = np.unique(left.astype(np.uint64) << np.uint64(32) | right)
+        left, right = (pairs >> np.uint64(32)).astype(np.uint32), pairs.astype(np.uint32)
+        found = self._similar(left, right)
+        unite(self.parent, left[found], right[found])
+        self.candidates += len(found)
+        self.merged += int(found.sum())
+
+    def _similar(self, left: U32, right: U32) -> Bool:
+        """Return which pairs are similar, in parts whose shingles fit into memory."""
+        documents = np.unique(self.order[np.concatenate((left, right))]).astype(np.int64)
+        starts = self.sets.starts()
+        size = 4 * int((starts[documents + 1] - starts[documents]).sum())
+        half = len(left) // 2
+        if size > self.room and half:
+            return np.concatenate((self._similar(left[:half], right[:half]), self._similar(left[half:], right[half:])))
+        return _similar(
+            *self.sets.fetch(documents),
+            np.searchsorted(documents, self.order[left]),
+            np.searchsorted(documents, self.order[right]),
+            self.threshold,
+            self.run,
+        )
+
+
+def _similar(values: U32, offsets: I64, left: I64, right: I64, threshold: float, run: Map) -> Bool:
+    """Return for each pair of sets whether its Jaccard similarity reaches the threshold; sorts `values` in place."""
+    from curate.corpus.pair_kernels import similar, sort_sets
+
+    sizes, found = np.empty(len(offsets) - 1, np.int64), np.empty(len(left), np.bool_)
+    # A few hundred kilobytes a call keep threads busy; the parts do not change the result.
+    parts = np.unique(np.searchsorted(offsets, np.arange(0, offsets[-1] + _PART, _PART)).clip(max=len(sizes)))
+    list(run(lambda first, last: sort_sets(values, offsets, first, last, sizes), parts[:-1], parts[1:]))
+    cuts = np.arange(0, len(left) + _PART // 256, _PART // 256).clip(max=len(left))
+    arguments = values, offsets, sizes, left, right, threshold
+    list(run(lambda first, last: similar(*arguments, first, last, found), cuts[:-1], cuts[1:]))
+    return found

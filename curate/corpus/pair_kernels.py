@@ -98,6 +98,19 @@ def roots(parent: Any, ranks: Any) -> Any:
 
 
 @numba.njit(**_fast)
+def divided(members: Any, starts: Any, stops: Any, parent: Any) -> Any:
+    """Return which buckets members[starts[b]:stops[b]] are not one cluster yet."""
+    out = np.zeros(len(starts), dtype=np.bool_)
+    for b in range(len(starts)):
+        root = find(parent, members[starts[b]])
+        for i in range(starts[b] + 1, stops[b]):
+            if find(parent, members[i]) != root:
+                out[b] = True
+                break
+    return out
+
+
+@numba.njit(**_fast)
 def propose(
     members: Any,  # uint32: ranks, ascending within a bucket
     starts: Any,  # int64: where each bucket starts

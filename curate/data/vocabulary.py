@@ -295,8 +295,9 @@ def _from_hub(name: str) -> Path:
             hf_hub_download(name, file)
         return Path(hf_hub_download(name, files[0]))
     except Exception as error:  # the hub's client lets through whatever its HTTP library raises
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise CurateError(
-            f"no tokenizer of {name} in the local cache, and none to be had from the hub: {str(error).splitlines()[0]}",
+            f"{name} is no file or folder here, and the hub's tokenizer of that name is not to be had: {reason}",
             "Check the name and the network (HF_TOKEN for gated models), or fetch tokenizer.json on another machine "
             "and give its path.",
         ) from None

@@ -132,7 +132,7 @@ def cut_off() -> Rule:
     that is only its marker, a last word that ends in a hyphen, a Chinese enumeration comma at the end, and a last line
     of prose that holds a finished sentence and then stops at a word, where the other long lines are all finished.
     Our choice: Alpaca has two such answers ("such as the United Nations, NATO, and the G"); the 2,000 rows of
-    LLaMA-Factory's demo data, generated under a length limit, have seven.
+    LLaMA-Factory's demo data, generated under a length limit, have eight.
     """
     stops = (_RESPONSE.str.len_bytes() >= _LONG) & _RESPONSE.str.slice(-60).str.contains(_STOPS)
     return free_of(spans(stops | _RESPONSE.str.contains("```|~~~"), _cut, "response"), "response")
