@@ -9,29 +9,42 @@ corpora. Both stand in the list with the sizes they were seen at; neither was me
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from curate.budget import repetition, xue
+from curate.budget.repetition import Band
 from curate.budget.result import Advice, Wanted
-from curate.budget.words import size
+from curate.budget.words import percent, size
 
-# Verdict: highest epochs it holds for, and what the measured runs say there.
+
+class Stretch(NamedTuple):
+    """A stretch of epochs: its verdict, where it ends, the largest penalty measured in it, and that in words."""
+
+    verdict: str
+    epochs: float
+    percent: float
+    text: str
+
+
 STRETCHES = (
-    ("free", 2.0, "Repetition is free here: at most 0.3 % worse than fresh data."),
-    ("near_free", 4.0, "Repetition is near free here: at most 1 % worse than fresh data."),
-    ("useful", 8.0, "Repetition is useful here: 1 to 3 % worse than fresh data."),
-    (
+    Stretch("free", 2.0, 0.3, "Repeating so often is free: runs were at most 0.3 % worse than on fresh data."),
+    Stretch("near_free", 4.0, 1.0, "Repeating so often is near free: runs were at most 1 % worse than on fresh data."),
+    Stretch("useful", 8.0, 3.0, "Repeating so often is useful: runs were 1 to 3 % worse than on fresh data."),
+    Stretch(
         "last_resort",
         16.0,
+        6.0,
         "Do this only if there is no other data: raise weight decay first, then dropout, and watch held-out loss.",
     ),
-    (
+    Stretch(
         "outside_evidence",
+        math.inf,
         math.inf,
         "That is outside the reliable evidence: stop at the validation minimum, shrink the model, or change the "
         "objective.",
     ),
 )
-VERDICTS = ("enough", "short", *(name for name, _, _ in STRETCHES), "caution", "overfit")
+VERDICTS = ("enough", "short", *(one.verdict for one in STRETCHES), "caution", "overfit")
 MIN_STEPS = 2000
 """Our floor: under it a run has too few updates for any batch law (Kaplan's fits broke at 40 steps an epoch)."""
 
@@ -43,9 +56,9 @@ def overfit_level(product: float, epochs: float) -> str:
     return "caution" if product < repetition.OVERFIT_PRODUCT else "overfit"
 
 
-def stretch(epochs: float) -> tuple[str, str]:
-    """Return the verdict and its words for so many epochs."""
-    return next((name, text) for name, highest, text in STRETCHES if epochs <= highest * (1 + 1e-9))
+def stretch(epochs: float) -> Stretch:
+    """Return the stretch that so many epochs lie in."""
+    return next(one for one in STRETCHES if epochs <= one.epochs * (1 + 1e-9))
 
 
 def verdict(epochs: float, product: float, tokens: float, low: float) -> str:
@@ -58,11 +71,11 @@ def verdict(epochs: float, product: float, tokens: float, low: float) -> str:
     if level == "caution":
         return level
     if epochs > 1 + 1e-9:
-        return stretch(epochs)[0]
+        return stretch(epochs).verdict
     return "enough" if tokens >= low else "short"
 
 
-def answer(word: str, params: float, active: float, wanted: Wanted, tokens: float, unique: float) -> str:
+def answer(word: str, params: float, active: float, wanted: Wanted, tokens: float, unique: float, penalty: Band) -> str:
     """Return the plan's one-paragraph answer."""
     epochs = tokens / unique
     name = f"{size(params)} parameters" + (f" ({size(active)} active)" if active != params else "")
@@ -82,9 +95,13 @@ def answer(word: str, params: float, active: float, wanted: Wanted, tokens: floa
     if word == "overfit":
         rest = f"Expect the loss to rise: (N/U) * epochs = {size(product)}, and runs turned at 44 to 164."
     elif word == "caution":
-        rest = f"Caution, the loss may turn: (N/U) * epochs = {size(product)}. By epochs alone: {stretch(epochs)[1]}"
+        rest = f"Caution, the loss may turn: (N/U) * epochs = {size(product)}. By epochs alone: {stretch(epochs).text}"
     else:
-        rest = stretch(epochs)[1]
+        rest = stretch(epochs).text
+    if (
+        word != "overfit" and penalty.low > stretch(epochs).percent
+    ):  # a model far from compute-optimal, which the measured ones were not
+        rest += f" For this model the law says {percent(penalty.low)} to {percent(penalty.high)}."
     short = " It is also fewer tokens than this size wants: a smaller model would use them better."
     return f"{wants} {seen} {rest}" + (short if tokens < wanted.low * (1 - 1e-9) else "")
 
@@ -114,7 +131,7 @@ def source_warning(name: str, epochs: float, whole: float) -> str:
     """Return what is wrong with repeating one source so often; empty where nothing is."""
     if epochs <= 4:
         return ""
-    text = f"{name} is seen {epochs:.3g} times. {stretch(epochs)[1]}"
+    text = f"{name} is seen {epochs:.3g} times. {stretch(epochs).text}"
     if epochs > 2 * whole:
         text += " Repeating one part of the data is worse than repeating all (Hernandez et al. 2022)."
     return text

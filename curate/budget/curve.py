@@ -77,8 +77,9 @@ def _fit_curve(
         bool(ends is not None and len(draws) and _estimate(ends).low <= loss[late].mean() <= _estimate(ends).high),
     )
     values = np.stack([np.exp(best), *np.exp(draws)])
+    past = np.exp(log_steps - log_steps[-1]) >= FIRST[len(FIRST) // 2]  # what the reported constants were fitted on
+    log_steps, actual = log_steps[past], np.exp(log_loss[past])
     predicted = np.exp(models.curve_model(log_steps)(best[None])[0][0])
-    actual = np.exp(log_loss)
     warnings = []
     if to > 10 * until:
         warnings.append(f"the forecast goes {to / until:.0f} times as far as the part that was fitted")
@@ -93,7 +94,7 @@ def _fit_curve(
         float(1 - ((actual - predicted) ** 2).sum() / ((actual - actual.mean()) ** 2).sum()),
         int(early.sum()),
         left_out,
-        {"step": (float(steps[0]), float(until)), "loss": (float(loss[early].min()), float(loss[early].max()))},
+        {"step": (float(np.exp(log_steps[0])), float(until)), "loss": (float(actual.min()), float(actual.max()))},
         forecast=forecast,
         warnings=tuple(warnings),
         points=tuple(

@@ -80,6 +80,7 @@ def _make_plan(
     parts = [(weight * sizes.tokens, source.unique_tokens) for source, weight in zip(sources, weights, strict=True)]
     parts = parts or [(sizes.tokens, sizes.unique)]
     penalty = repetition.penalty(sizes.params, parts, laws.repetition, laws.repeated_surface)
+    percent = Band(*(100 * rise for rise in penalty))
     product = repetition.overfit_product(sizes.params, sizes.tokens, sizes.unique)
     word = advice.verdict(sizes.epochs, product, sizes.tokens, wanted.low)
     level = advice.overfit_level(product, sizes.epochs)
@@ -102,13 +103,13 @@ def _make_plan(
         compute_optimal=wanted,
         over_training=_over_training(sizes, wanted, laws),
         effective_tokens=repetition.mixture_worth(parts, laws.repetition),
-        loss_penalty_percent=Band(*(100 * rise for rise in penalty)),
+        loss_penalty_percent=percent,
         measured=_measured(sizes.epochs),
         reliable=sizes.epochs <= repetition.RELIABLE_EPOCHS and level == "fine",
         overfit_product=product,
         overfit_level=level,
         verdict=word,
-        answer=advice.answer(word, sizes.params, sizes.active, wanted, sizes.tokens, sizes.unique),
+        answer=advice.answer(word, sizes.params, sizes.active, wanted, sizes.tokens, sizes.unique, percent),
         best_allocation=_best(sizes, laws) if "unique_tokens" in sizes.given or sources or config.epochs else None,
         one_epoch_tokens=sizes.tokens,
         missing_tokens=max(0.0, sizes.tokens - sizes.unique),
@@ -302,9 +303,8 @@ def _sources(sizes: Sizes, sources: Sequence[Source], weights: Sequence[float]) 
     """Return the epochs and the warning of each source."""
     rows = []
     for source, weight in zip(sources, weights, strict=True):
-        tokens = weight * sizes.tokens
-        epochs = tokens / source.unique_tokens
-        word = advice.stretch(epochs)[0] if epochs > 1 + 1e-9 else "enough"
+        tokens, epochs = weight * sizes.tokens, weight * sizes.tokens / source.unique_tokens
+        word = advice.stretch(epochs).verdict if epochs > 1 + 1e-9 else "enough"
         warning = advice.source_warning(source.name, epochs, sizes.epochs)
         rows.append(SourcePlan(source.name, source.unique_tokens, weight, tokens, epochs, word, warning))
     return tuple(rows)

@@ -25,7 +25,7 @@ def render_fit(fit: Fit) -> list[Section]:
             "Profile of R_D_star",
             [f"{number(one.r_d_star):>6}  objective {one.objective:.6f}" for one in fit.profile],
         ),
-        ("Fitted range", [f"{name:<18} {size(low)} to {size(high)}" for name, (low, high) in fit.range.items()]),
+        ("Fitted range", [_range(name, *limits) for name, limits in fit.range.items()]),
         ("Warnings", [line for text in fit.warnings for line in item(text)]),
     ]
     return [(heading, lines) for heading, lines in found if lines]
@@ -54,6 +54,12 @@ def _line(name: str, one: Estimate) -> str:
     if one.low is None or one.high is None:
         return f"{name:<38} {number(one.value, 4)}"
     return f"{name:<38} {number(one.value, 4)} ({number(one.low)} to {number(one.high)})"
+
+
+def _range(name: str, low: float, high: float) -> str:
+    """Return the range of a quantity among the runs."""
+    show = size if name in ("params", "tokens", "step", "epochs") else number
+    return f"{name.replace('_', ' '):<18} {show(low)} to {show(high)}"
 
 
 def _left_out(fit: Fit) -> list[str]:

@@ -38,8 +38,8 @@ def penalty_curve(plan: Plan, law: str = "default", points: int = 60) -> list[Pe
     for place in range(points):
         epochs = math.exp(last * place / (points - 1))
         part = [(epochs * plan.unique_tokens, plan.unique_tokens)]
-        rise = repetition.penalty(plan.params, part, laws.repetition, laws.repeated_surface)
-        found.append(PenaltyPoint(epochs, *(100 * one for one in rise), epochs <= repetition.RELIABLE_EPOCHS))
+        low, mid, high = repetition.penalty(plan.params, part, laws.repetition, laws.repeated_surface)
+        found.append(PenaltyPoint(epochs, 100 * low, 100 * mid, 100 * high, epochs <= repetition.RELIABLE_EPOCHS))
     return found
 
 

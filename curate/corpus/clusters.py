@@ -31,15 +31,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from curate.corpus.minhash import MinHashParameters, Signed, sign
 from curate.corpus.spill import Records, Sets
-from curate.corpus.text import I64, U32, U64, Bool, buffers
+from curate.corpus.text import I32, I64, U32, U64, Bool, buffers
 from curate.errors import UsageError
-
-I32 = npt.NDArray[np.int32]
 
 _EXHAUSTIVE = 1024
 _LEADERS = 16
@@ -112,6 +109,11 @@ class DuplicateIndex:
         self._exact.append(signed.exact)
         self.documents += n
         return first
+
+    def settle(self, exact: U64) -> None:
+        """Name the documents of a saved index, whose records and sets were appended: known to be distinct, best."""
+        self._exact.append(exact)
+        self.documents = self.settled = len(exact)
 
     @property
     def spilled(self) -> int:

@@ -46,9 +46,7 @@ class TokensConfig:
         "column that holds the text; several are joined by a blank line [default: found, and said]",
         default=(), many=True, metavar="NAME",
     )  # fmt: skip
-    document: str | None = option(
-        "what is a document in a text file [default: file]", choices=UNITS
-    )
+    document: str | None = option("what is a document in a text file [default: file]", choices=UNITS)
     special_tokens: bool = option("take special tokens in a text as such, not as text", flag=True)
     eos: bool = option("count one token more for each document", flag=True)
     drop_lines: bool = option("drop lines that another document, or an earlier line, has too", flag=True)

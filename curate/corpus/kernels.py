@@ -10,36 +10,26 @@
    form the compiler turns into vector instructions.
 
 Decided here. A shingle is 32 bits: two documents of 10,000 shingles share 0.02 of them by accident, and half the
-disk is saved. A permutation of the 32-bit numbers is x -> (x ^ s) * a with odd a; x itself is thoroughly mixed. Shingles
-are stored as they come, with repeats, since sorting all of them costs more than signing, and only candidates need it.
-A document of more than LARGEST distinct shingles keeps the LARGEST smallest (a bottom-k sketch): what is stored stays
+disk is saved. A permutation of the 32-bit numbers is x -> (x ^ s) * a with odd a; x itself is thoroughly mixed, and the
+agreements of 112 permutations have the variance of 112 independent coins (tests). Shingles are stored as they come,
+with repeats, since sorting all of them costs more than signing, and only candidates need it. A document of more than LARGEST distinct shingles keeps the LARGEST smallest (a bottom-k sketch): what is stored stays
 bounded for a document of a gigabyte, and the Jaccard similarity of two such is known to 0.0005.
 
-Kernels get typed arrays, have no options and never raise; broken UTF-8 reads as U+FFFD. They release the interpreter
-lock, so threads run them side by side, and each row depends on its own text alone: any split of the rows gives the same.
-Helpers called for each word take numbers only: numba counts references of each array that it hands on.
+Kernels get typed arrays, have no options and never raise; broken UTF-8 reads as U+FFFD. Threads run them side by side,
+and each row depends on its own text alone: any split of the rows gives the same.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 
-from curate.corpus.text import (
-    CLASS_SHIFT,
-    COMBINING,
-    DROP,
-    FOLDED,
-    SCRIPT_SHIFT,
-    SCRIPTS,
-    SINGLE,
-    UNSTABLE,
-    WORD,
-)
+from curate.corpus.byte_kernels import (
+    BLANK, EACH_01, EACH_80, M2, SEED, U0, U1, U2, U7, U8, U23, U32, U41, U56, U63, absorb, decode, digits, encode, finish,
+    gather, is_ascii, kernel, letters, lowest_bit, piece, white,
+)  # fmt: skip
+from curate.corpus.text import CLASS_SHIFT, COMBINING, DROP, FOLDED, SCRIPT_SHIFT, SCRIPTS, SINGLE, UNSTABLE, WORD
 
 LARGEST = 1 << 20
 BLOCK = 1024  # words hashed before they are rolled into shingles and permuted: 12 KB, within the first-level cache
@@ -47,156 +37,33 @@ _FEW = 96  # shingles, below which another order of the loops is faster (measure
 LANES = 32  # shingles are padded to a multiple of this, so that the vector loop has no remainder
 _LATIN, _KANA, _HAN = (SCRIPTS.index(name) for name in ("Latin", "Kana", "Han"))
 
-# Multipliers: odd, from the literature of multiplicative hashing (xxHash's primes, MurmurHash3's fmix64).
-M1 = np.uint64(0x9E3779B185EBCA87)
-M2 = np.uint64(0xC2B2AE3D27D4EB4F)
-SEED = np.uint64(0x27D4EB2F165667C5)
-_F1 = np.uint64(0xFF51AFD7ED558CCD)
-_F2 = np.uint64(0xC4CEB9FE1A85EC53)
 
-_0, _1, _2, _7, _8, _16, _23, _24, _31, _32, _33, _41, _56, _63, _255 = (
-    np.uint64(n) for n in (0, 1, 2, 7, 8, 16, 23, 24, 31, 32, 33, 41, 56, 63, 255)
-)
-_ALL = np.uint64(2**64 - 1)
-_GATHER = np.uint64(0x0102040810204080)
-_END = np.uint64(0xF8)  # and up: a byte that UTF-8 does not have marks the last chunk of a word
-_BLANK = np.uint64(0x20)
-
-
-def _each(byte: int) -> np.uint64:
-    return np.uint64(byte * 0x0101010101010101)
-
-
-# All eight bytes of a number are compared at once: a byte below 0x80 plus (0x80 - c) has bit 7 set where it is >= c.
-_EACH_01, _EACH_20, _EACH_7F, _EACH_80 = _each(0x01), _each(0x20), _each(0x7F), _each(0x80)
-_FROM_A, _PAST_Z, _FROM_0, _PAST_9 = (_each(0x80 - c) for c in (0x61, 0x7B, 0x30, 0x3A))
-_FROM_TAB, _PAST_RETURN, _FROM_BLANK, _PAST_BLANK = (_each(0x80 - c) for c in (0x09, 0x0E, 0x20, 0x21))
-
-_fast: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-
-
-@numba.njit(**_fast)
-def absorb(state: Any, value: Any) -> Any:
-    """Return `state` after one more `value`: xor, multiply, rotate; a bijection of the state for each value."""
-    state = (state ^ value) * M1
-    return (state << _31) | (state >> _33)
-
-
-@numba.njit(**_fast)
-def finish(state: Any) -> Any:
-    """Return the state with every bit depending on every bit (MurmurHash3's fmix64)."""
-    state ^= state >> _33
-    state *= _F1
-    state ^= state >> _33
-    state *= _F2
-    return state ^ (state >> _33)
-
-
-@intrinsic
-def _lowest_bit(typingctx: Any, value: Any) -> Any:
-    """Return the number of the lowest bit that is set: one instruction, which numba has no name for."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
-
-    return numba.types.uint64(numba.types.uint64), codegen
-
-
-@numba.njit(**_fast)
-def _gather(marks: Any) -> Any:
-    """Return the marks (bit 7 of each byte) as the eight lowest bits."""
-    return ((marks >> _7) * _GATHER) >> _56
-
-
-@numba.njit(**_fast)
-def _letters(x: Any) -> Any:
-    """Return a mark on each byte of `x` that is an ASCII letter."""
-    lower = (x & _EACH_7F) | _EACH_20
-    return (lower + _FROM_A) & ~(lower + _PAST_Z) & ~x & _EACH_80
-
-
-@numba.njit(**_fast)
-def _digits(x: Any) -> Any:
-    """Return a mark on each byte of `x` that is an ASCII digit."""
-    seven = x & _EACH_7F
-    return (seven + _FROM_0) & ~(seven + _PAST_9) & ~x & _EACH_80
-
-
-@numba.njit(**_fast)
-def _white(x: Any) -> Any:
-    """Return a mark on each byte of `x` that is ASCII white space."""
-    seven = x & _EACH_7F
-    blank = (seven + _FROM_BLANK) & ~(seven + _PAST_BLANK)
-    return (blank | ((seven + _FROM_TAB) & ~(seven + _PAST_RETURN))) & ~x & _EACH_80
-
-
-@numba.njit(**_fast)
-def _decode(x: Any, left: Any) -> Any:
-    """Return the code point that the lowest bytes of `x` encode, and how many they are; `left` bytes are text."""
-    lead = np.int64(x & _255)
-    second, third, fourth = np.int64(x >> _8) & 0x3F, np.int64(x >> _16) & 0x3F, np.int64(x >> _24) & 0x3F
-    if lead < 0x80:
-        return lead, 1
-    if 0xE0 <= lead < 0xF0 and left > 2:
-        return (lead & 0x0F) << 12 | second << 6 | third, 3
-    if 0xC0 <= lead < 0xE0 and left > 1:
-        return (lead & 0x1F) << 6 | second, 2
-    code = (lead & 0x07) << 18 | second << 12 | third << 6 | fourth
-    if lead >= 0xF0 and left > 3 and code < 0x110000:
-        return code, 4
-    return 0xFFFD, 1
-
-
-@numba.njit(**_fast)
-def _encode(code: Any) -> Any:
-    """Return the UTF-8 bytes of a code point as a number, the first one lowest, and how many they are."""
-    last = 0x80 | (code & 0x3F)
-    if code < 0x80:
-        return np.uint64(code), 1
-    if code < 0x800:
-        return np.uint64((0xC0 | code >> 6) | last << 8), 2
-    middle = 0x80 | (code >> 6 & 0x3F)
-    if code < 0x10000:
-        return np.uint64((0xE0 | code >> 12) | middle << 8 | last << 16), 3
-    return np.uint64((0xF0 | code >> 18) | (0x80 | (code >> 12 & 0x3F)) << 8 | middle << 16 | last << 24), 4
-
-
-@numba.njit(**_fast)
-def _is_ascii(wide: Any, at: Any, stop: Any) -> Any:
-    every, top = _0, len(wide) - 1
-    for i in range(at, stop - 7, 8):
-        every |= wide[i]
-    for i in range((stop - at) % 8):
-        every |= wide[min(stop - 1 - i, top)] >> np.uint64(8 * max(stop - 1 - i - top, 0)) & _255
-    return every & _EACH_80 == _0
-
-
-@numba.njit(**_fast)
+@kernel
 def _has_letter(data: Any, at: Any, stop: Any) -> Any:
-    for i in range(at, stop):
+    for i in range(at, stop):  # noqa: SIM110  (a compiled loop)
         if 97 <= (data[i] | 32) <= 122:
             return True
     return False
 
 
-@numba.njit(**_fast)
+@kernel
 def suspects(data: Any, wide: Any, offsets: Any, table: Any) -> Any:
     """Return which rows may not be in normal form C: a code point that can compose, or two combining ones in a row."""
     found = np.zeros(len(offsets) - 1, dtype=np.bool_)
     top = len(wide) - 1
     for row in range(len(found)):
         at, stop = offsets[row], offsets[row + 1]
-        if _is_ascii(wide, at, stop):
+        if is_ascii(wide, at, stop):
             continue
         before = np.uint32(0)
         while at < stop:
             base = min(at, top)
             x = wide[base] >> np.uint64(8 * (at - base))
-            if base == at and x & _EACH_80 == _0:
+            if base == at and x & EACH_80 == U0:
                 before = np.uint32(0)
                 at += 8
                 continue
-            code, length = _decode(x, stop - at)
+            code, length = decode(x, stop - at)
             at += length
             entry = table[code]
             if entry & UNSTABLE or entry & before & COMBINING:
@@ -206,7 +73,7 @@ def suspects(data: Any, wide: Any, offsets: Any, table: Any) -> Any:
     return found
 
 
-@numba.njit(**_fast)
+@kernel
 def _edges(wide: Any, at: Any, stop: Any, inside: Any, dark: Any, edges: Any) -> Any:
     """Write where runs begin and end: of bytes that are not white (`dark`), or of letters, digits and non-ASCII.
 
@@ -215,37 +82,37 @@ def _edges(wide: Any, at: Any, stop: Any, inside: Any, dark: Any, edges: Any) ->
     """
     count, top, room = 0, len(wide) - 1, len(edges) - 65
     while at < stop and count < room:
-        bits = _0
+        bits = U0
         if at + 56 <= top:
             for i in range(8):
                 x = wide[at + 8 * i]
-                marks = ~_white(x) & _EACH_80 if dark else _letters(x) | _digits(x) | (x & _EACH_80)
-                bits |= _gather(marks) << np.uint64(8 * i)
+                marks = ~white(x) & EACH_80 if dark else letters(x) | digits(x) | (x & EACH_80)
+                bits |= gather(marks) << np.uint64(8 * i)
         else:
             for i in range(min(64, stop - at)):
                 x = wide[min(at + i, top)] >> np.uint64(8 * max(at + i - top, 0))
-                marks = ~_white(x) & _EACH_80 if dark else _letters(x) | _digits(x) | (x & _EACH_80)
-                bits |= (_gather(marks) & _1) << np.uint64(i)
+                marks = ~white(x) & EACH_80 if dark else letters(x) | digits(x) | (x & EACH_80)
+                bits |= (gather(marks) & U1) << np.uint64(i)
         if stop - at < 64:
-            bits &= (_1 << np.uint64(stop - at)) - _1
-        turns = bits ^ (bits << _1 | inside)
-        while turns != _0:
-            edges[count] = at + np.int64(_lowest_bit(turns))
+            bits &= (U1 << np.uint64(stop - at)) - U1
+        turns = bits ^ (bits << U1 | inside)
+        while turns != U0:
+            edges[count] = at + np.int64(lowest_bit(turns))
             count += 1
-            turns &= turns - _1
-        inside = bits >> _63
+            turns &= turns - U1
+        inside = bits >> U63
         at += 64
-    if at >= stop and inside != _0:
+    if at >= stop and inside != U0:
         edges[count] = stop
         count += 1
-        inside = _0
+        inside = U0
     return count, at, inside
 
 
-@numba.njit(**_fast)
+@kernel
 def _exact(wide: Any, at: Any, stop: Any, edges: Any, exact: Any) -> None:
     """Write a 128-bit hash of the words between ASCII white space: chunks of eight bytes, the last one marked."""
-    low, high, top, count, inside = SEED, M2, len(wide) - 1, 0, _0
+    low, high, top, count, inside = SEED, M2, len(wide) - 1, 0, U0
     while at < stop:
         held = count & 1  # a run that is open
         if held:
@@ -256,32 +123,31 @@ def _exact(wide: Any, at: Any, stop: Any, edges: Any, exact: Any) -> None:
             begin, end = edges[e], edges[e + 1]
             while end - begin >= 8:
                 low = absorb(low, wide[begin])
-                high = ((high << _23) | (high >> _41)) + low
+                high = ((high << U23) | (high >> U41)) + low
                 begin += 8
-            size = np.uint64(end - begin)
             x = wide[min(begin, top)] >> np.uint64(8 * max(begin - top, 0))
-            low = absorb(low, (x & ((_1 << _8 * size) - _1)) | (_END | size) << _56)
-            high = ((high << _23) | (high >> _41)) + low
+            low = absorb(low, piece(x, np.uint64(end - begin)))
+            high = ((high << U23) | (high >> U41)) + low
     exact[0] = finish(low)
     exact[1] = finish(high ^ low)
 
 
-@numba.njit(**_fast)
+@kernel
 def _fold(wide: Any, at: Any, stop: Any, table: Any, out: Any, by_script: Any) -> Any:
     """Write the text folded, and return how many bytes that took and how many code points the text had."""
     size, characters, top, parted = 0, 0, len(wide) - 1, True
     while at < stop:
         base = min(at, top)
         x = wide[base] >> np.uint64(8 * (at - base))
-        if base == at and at + 8 <= stop and x & _EACH_80 == _0:
+        if base == at and at + 8 <= stop and x & EACH_80 == U0:
             parted = False
-            by_script[_LATIN] += np.int64((_letters(x) >> _7) * _EACH_01 >> _56)
+            by_script[_LATIN] += np.int64((letters(x) >> U7) * EACH_01 >> U56)
             out[size] = x
             size += 8
             at += 8
             characters += 8
             continue
-        code, length = _decode(x, stop - at)
+        code, length = decode(x, stop - at)
         at += length
         characters += 1
         entry = np.int64(table[code])
@@ -290,22 +156,22 @@ def _fold(wide: Any, at: Any, stop: Any, table: Any, out: Any, by_script: Any) -
             continue
         by_script[entry >> SCRIPT_SHIFT] += 1
         if kind == WORD:
-            out[size], length = _encode(entry & FOLDED)
+            out[size], length = encode(entry & FOLDED)
             size += length
             parted = False
             continue
         if not parted:
-            out[size] = _BLANK
+            out[size] = BLANK
             size += 1
             parted = True
         if kind == SINGLE:
-            encoded, length = _encode(entry & FOLDED)
-            out[size] = encoded | _BLANK << np.uint64(8 * length)
+            encoded, length = encode(entry & FOLDED)
+            out[size] = encoded | BLANK << np.uint64(8 * length)
             size += length + 1
     return size, characters
 
 
-@numba.njit(**_fast)
+@kernel
 def _permute(shingles: Any, permutations: Any, signature: Any) -> None:
     """Lower each value of `signature` to the minimum of its permutation over `shingles`, both uint32.
 
@@ -324,22 +190,22 @@ def _permute(shingles: Any, permutations: Any, signature: Any) -> None:
         signature[j] = least
 
 
-@numba.njit(**_fast)
+@kernel
 def _roll(words: Any, count: Any, ngram: Any, out: Any, at: Any) -> Any:
     """Write the hashes of all n-grams of words[:count] to out[at:] and return how many (fewer words are one n-gram)."""
-    state, weight = _0, _1
+    state, weight = U0, U1
     for _ in range(ngram):
         weight *= M2
     for i in range(min(count, ngram)):
         state = state * M2 + words[i]
-    out[at] = np.uint32(finish(state) >> _32)
+    out[at] = np.uint32(finish(state) >> U32)
     for i in range(ngram, count):
         state = state * M2 + words[i] - words[i - ngram] * weight
-        out[at + i - ngram + 1] = np.uint32(finish(state) >> _32)
+        out[at + i - ngram + 1] = np.uint32(finish(state) >> U32)
     return max(count - ngram + 1, 1)
 
 
-@numba.njit(**_fast)
+@kernel
 def sort_unique(values: Any, spare: Any) -> Any:
     """Sort uint32 `values` in place, each once, and return how many are left; `spare` is as long (radix sort)."""
     n = len(values)
@@ -365,7 +231,7 @@ def sort_unique(values: Any, spare: Any) -> Any:
     return left
 
 
-@numba.njit(**_fast)
+@kernel
 def _shingle(
     words: Any, count: Any, ngram: Any, permutations: Any, signature: Any, shingles: Any, first: Any, last: Any
 ) -> Any:
@@ -382,13 +248,13 @@ def _shingle(
     return first + min(sort_unique(held, np.empty_like(held)), LARGEST)
 
 
-@numba.njit(**_fast)
+@kernel
 def _words(
     wide: Any, at: Any, stop: Any, ngram: Any, permutations: Any, edges: Any, words: Any, signature: Any, shingles: Any,
     first: Any,
 ) -> Any:  # fmt: skip
     """Hash the words, shingle and permute them block by block; return where the shingles end and how many words."""
-    top, last, total, held, count, inside = len(wide) - 1, first, 0, 0, 0, _0
+    top, last, total, held, count, inside = len(wide) - 1, first, 0, 0, 0, U0
     while at < stop:
         still = count & 1  # a word that is open
         if still:
@@ -400,10 +266,10 @@ def _words(
             word = SEED
             while end - begin >= 8:
                 x = wide[begin]
-                word = absorb(word, x | _letters(x) >> _2)
+                word = absorb(word, x | letters(x) >> U2)
                 begin += 8
             x = wide[min(begin, top)] >> np.uint64(8 * max(begin - top, 0))
-            words[held] = absorb(word, (x | _letters(x) >> _2) & ((_1 << np.uint64(8 * (end - begin))) - _1))
+            words[held] = absorb(word, (x | letters(x) >> U2) & ((U1 << np.uint64(8 * (end - begin))) - U1))
             held += 1
         total += count // 2
         if held >= BLOCK:
@@ -416,7 +282,7 @@ def _words(
     return last, total
 
 
-@numba.njit(**_fast)
+@kernel
 def _main_script(counts: Any) -> Any:
     """Return the script of most characters; text of Han with a tenth or more of kana is Japanese, so Kana."""
     best = 0
@@ -428,7 +294,7 @@ def _main_script(counts: Any) -> Any:
     return best
 
 
-@numba.njit(**_fast)
+@kernel
 def _band_keys(signature: Any, rows: Any, keys: Any) -> None:
     """Write one 64-bit key for each band of `rows` values; the band's number is part of it."""
     for band in range(len(keys)):
@@ -438,7 +304,7 @@ def _band_keys(signature: Any, rows: Any, keys: Any) -> None:
         keys[band] = finish(state)
 
 
-@numba.njit(**_fast)
+@kernel
 def sign_rows(
     data: Any,  # uint8: all texts, one after the other; eight bytes or more
     wide: Any,  # uint64 (len(data) - 7): the eight bytes from each byte on
@@ -465,14 +331,16 @@ def sign_rows(
         at, stop = offsets[row], offsets[row + 1]
         signature[:] = np.uint32(0xFFFFFFFF)
         _exact(wide, at, stop, edges, exact[row])
-        if _is_ascii(wide, at, stop):
+        if is_ascii(wide, at, stop):
             last, counts[row, 1] = _words(wide, at, stop, ngram, permutations, edges, words, signature, shingles, last)
             counts[row, 2] = stop - at
             scripts[row] = _LATIN if _has_letter(data, at, stop) else 0
         else:
             by_script[:] = 0
             size, counts[row, 2] = _fold(wide, at, stop, table, folded, by_script)
-            last, counts[row, 1] = _words(folded_read, 0, size, ngram, permutations, edges, words, signature, shingles, last)
+            last, counts[row, 1] = _words(
+                folded_read, 0, size, ngram, permutations, edges, words, signature, shingles, last
+            )
             scripts[row] = _main_script(by_script)
         _band_keys(signature, rows, keys[row])
         counts[row, 0] = last

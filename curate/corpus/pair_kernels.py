@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from curate.corpus.byte_kernels import kernel
 from curate.corpus.kernels import LARGEST, sort_unique
 
-_fast: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
-
-@numba.njit(**_fast)
+@kernel
 def copy_rows(source: Any, base: Any, starts: Any, rows: Any, out: Any, offsets: Any) -> None:
     """Copy ragged rows one after the other to `out`: row r is source[starts[r] - base:starts[r + 1] - base]."""
     for i in range(len(rows)):
@@ -26,7 +24,7 @@ def copy_rows(source: Any, base: Any, starts: Any, rows: Any, out: Any, offsets:
             out[at] = source[start + at]
 
 
-@numba.njit(**_fast)
+@kernel
 def sort_sets(values: Any, offsets: Any, first: Any, last: Any, sizes: Any) -> None:
     """Sort each row of `values` from `first` to `last`, each value once, LARGEST values at most; OUT `sizes`."""
     longest = 0
@@ -38,7 +36,7 @@ def sort_sets(values: Any, offsets: Any, first: Any, last: Any, sizes: Any) -> N
         sizes[i] = min(sort_unique(row, spare[: len(row)]), LARGEST)
 
 
-@numba.njit(**_fast)
+@kernel
 def similar(
     values: Any, offsets: Any, sizes: Any, left: Any, right: Any, threshold: Any, first: Any, last: Any, found: Any
 ) -> None:
@@ -68,7 +66,7 @@ def similar(
         found[p] = both / min(union, most) >= threshold
 
 
-@numba.njit(**_fast)
+@kernel
 def find(parent: Any, i: Any) -> Any:
     """Return the root of `i` and shorten the way there (path halving)."""
     while parent[i] != i:
@@ -77,7 +75,7 @@ def find(parent: Any, i: Any) -> Any:
     return i
 
 
-@numba.njit(**_fast)
+@kernel
 def unite(parent: Any, left: Any, right: Any) -> None:
     """Join the clusters of each pair; the smaller root stays."""
     for p in range(len(left)):
@@ -88,7 +86,7 @@ def unite(parent: Any, left: Any, right: Any) -> None:
             parent[a] = b
 
 
-@numba.njit(**_fast)
+@kernel
 def roots(parent: Any, ranks: Any) -> Any:
     """Return the root of each of `ranks`."""
     out = np.empty(len(ranks), dtype=np.uint32)
@@ -97,7 +95,7 @@ def roots(parent: Any, ranks: Any) -> Any:
     return out
 
 
-@numba.njit(**_fast)
+@kernel
 def divided(members: Any, starts: Any, stops: Any, parent: Any) -> Any:
     """Return which buckets members[starts[b]:stops[b]] are not one cluster yet."""
     out = np.zeros(len(starts), dtype=np.bool_)
@@ -110,7 +108,7 @@ def divided(members: Any, starts: Any, stops: Any, parent: Any) -> Any:
     return out
 
 
-@numba.njit(**_fast)
+@kernel
 def propose(
     members: Any,  # uint32: ranks, ascending within a bucket
     starts: Any,  # int64: where each bucket starts

@@ -74,7 +74,9 @@ def shingles_reference(words: list[str], ngram: int) -> list[int]:
 
 def keys_reference(shingles: list[int], permutations: list[list[int]], bands: int) -> list[int]:
     """Return the band keys of a text from its shingles and the constants of the permutations (all s, all a)."""
-    least = [min((((x ^ s) * a) % 2**32 for x in shingles), default=2**32 - 1) for s, a in zip(*permutations, strict=True)]
+    least = [
+        min((((x ^ s) * a) % 2**32 for x in shingles), default=2**32 - 1) for s, a in zip(*permutations, strict=True)
+    ]
     rows, keys = len(least) // bands, []
     for band in range(bands):
         state = _SEED + band

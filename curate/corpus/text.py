@@ -34,6 +34,7 @@ U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 I8 = npt.NDArray[np.int8]
+I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 T = TypeVar("T", bound=np.generic)
 Bool = npt.NDArray[np.bool_]
@@ -85,7 +86,14 @@ _DIACRITICS = (
     (0xFE20, 0xFE2F), (0xE0100, 0xE01EF),
 )  # fmt: skip
 # Long ranges of letters that fold to themselves (and code points of no meaning): nothing to ask `unicodedata` for.
-_PLAIN = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0xD800, 0xF8FF), (0x13000, 0x16FFF), (0x17000, 0x1AFFF))
+_PLAIN = (
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xAC00, 0xD7A3),
+    (0xD800, 0xF8FF),
+    (0x13000, 0x16FFF),
+    (0x17000, 0x1AFFF),
+)
 
 
 @cache

@@ -9,7 +9,8 @@ What was found (gigatoken 0.10, tokenizers 0.23, tiktoken 0.14, sentencepiece 0.
 - Equal: byte-level BPE with the regex of GPT-2 inside ByteLevel or a known one in Split, with NFC or without; the
   SentencePiece shapes with byte fallback (Prepend/Replace, Metaspace, Gemma's Split); added tokens with lstrip, rstrip.
 - Wrong: ByteLevel(use_regex=false) alone, no pre-tokenizer, Split with another behaviour, Digits or a prefix space
-  beside Split, added tokens with single_word; `{1,3}+` in a Split, which Oniguruma reads as a repeated group.
+  beside Split, added tokens with single_word; `{1,3}+` in a Split, which Oniguruma reads as a repeated group;
+  SentencePiece models that normalise characters (nmt_nfkc) or remove extra white space.
 - It takes special tokens in a text as such: they are left out of what it is given when text is text.
 - SentencePiece puts its prefix space once before a text, gigatoken after each user-defined symbol too: texts with such
   a symbol go to the reference (`Fast.literals`).
@@ -48,7 +49,12 @@ _SPACE_TO_BAR = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"
 _PREPEND = {"type": "Prepend", "prepend": "▁"}
 _NFC = {"type": "NFC"}
 _BYTE_NORMALIZERS = (None, _NFC)
-_PIECE_NORMALIZERS = (None, _SPACE_TO_BAR, {"type": "Sequence", "normalizers": [_PREPEND, _SPACE_TO_BAR]})
+_PIECE_NORMALIZERS = (
+    None,
+    _SPACE_TO_BAR,
+    {"type": "Sequence", "normalizers": [_SPACE_TO_BAR]},
+    {"type": "Sequence", "normalizers": [_PREPEND, _SPACE_TO_BAR]},
+)
 _SPLIT_ALL = {("Isolated", False), ("Removed", True)}  # the same when the pattern leaves no gap, as all known ones do
 
 
@@ -189,7 +195,9 @@ def fast(vocabulary: Vocabulary, special_tokens: bool) -> Fast:
     build = {"ranks": _fast_ranks, "json": _fast_json, "sentencepiece": _fast_sentencepiece}[vocabulary.kind]
     try:
         return build(vocabulary, special_tokens)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+    except NotApplicable:
+        raise
+    except Exception as error:  # a damaged file may raise anything here; the reference says what is wrong with it
         reason = (str(error).splitlines() or [repr(error)])[0]
         raise NotApplicable(f"gigatoken refuses it: {reason}") from error
 
@@ -232,6 +240,8 @@ def _fast_sentencepiece(vocabulary: Vocabulary, _: bool) -> Fast:
     document = gigatoken.Tokenizer.from_sentencepiece(vocabulary.data)._hf_config()
     added = document["added_tokens"]
     document["added_tokens"] = []  # control symbols are text, and texts with user-defined ones go to the reference
+    if objection := _objection(document):
+        raise NotApplicable(objection)
     data = orjson.dumps(document)
     literals = {form for token in added if not token["special"]
                 for form in (token["content"], token["content"].replace("▁", " "))}  # fmt: skip

@@ -24,6 +24,15 @@ def test_every_law_of_a_plan_is_in_the_page():
     assert not missing
 
 
+def test_code_of_the_page_runs():
+    """The helper in a training loop works as the page shows it, and measures a noise scale above zero."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert len(blocks) == 1
+    space = {}
+    exec(compile(blocks[0], "docs/scaling.md", "exec"), space)
+    assert space["b_simple"] > 0
+
+
 def test_numbers_of_the_page_are_those_of_the_tool():
     """The tokens that 1.3B wants, by each law of the page's first table, are what a plan prints."""
     rows = {row.law: row.tokens for row in make_plan(params="1.3B").compute_optimal.by_law}

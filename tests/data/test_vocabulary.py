@@ -111,7 +111,7 @@ def test_what_a_file_holds_is_read_off_its_content(tmp_path):
     with pytest.raises(CurateError, match="is damaged"):
         find(str(path))
     path.write_bytes(b'{"a": 0, "b": 1}')
-    with pytest.raises(UsageError, match="neither a tokenizer.json"):
+    with pytest.raises(UsageError, match="no `model`"):
         find(str(path))
     for content in (b"", b"a b\nc d\n", b"\x80\x04pickle"):
         path.write_bytes(content)

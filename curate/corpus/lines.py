@@ -1,0 +1,134 @@
+"""Lines and paragraphs of texts: their hashes, to find the ones seen before, and texts without some of them.
+
+A line ends with a line feed; what is hashed is the line without ASCII white space around it (so CR LF is no other line
+than LF). A paragraph is a block of lines between blank ones. Decided here: 64 bits a line (at a billion different lines
+three accidental twins in a hundred runs); blank lines have size 0, and none of them repeats another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from curate.corpus.spill import Records
+from curate.corpus.text import I32, I64, U8, U64, Bool, read_only, wide
+from curate.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines (or paragraphs) of n texts, one after the other.
+
+    `hashes` uint64, `sizes` int32 (bytes without white space around), `starts` int64 (in the bytes of all texts; a line
+    reaches to the start of the next one or the end of its text). Those of text i are offsets[i]:offsets[i + 1].
+    """
+
+    hashes: U64
+    sizes: I32
+    starts: I64
+    offsets: I64
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+
+def split_lines(data: U8, offsets: I64) -> Lines:
+    """Return the lines of the texts data[offsets[i]:offsets[i + 1]] (UTF-8, as `text.buffers` gives them)."""
+    from curate.corpus.line_kernels import line_rows
+
+    n = len(offsets) - 1
+    most = int(np.count_nonzero(data[offsets[0] : offsets[-1]] == ord("\n"))) + n
+    hashes, sizes, starts = np.empty(most, np.uint64), np.empty(most, np.int32), np.empty(most, np.int64)
+    ends = np.zeros(n + 1, np.int64)
+    line_rows(*wide(data), read_only(offsets), hashes, sizes, starts, ends[1:])
+    return Lines(hashes[: ends[-1]], sizes[: ends[-1]], starts[: ends[-1]], ends)
+
+
+def split_paragraphs(lines: Lines) -> Lines:
+    """Return the paragraphs that the lines form; texts of blank lines have none."""
+    from curate.corpus.line_kernels import paragraph_rows
+
+    most = len(lines)
+    hashes, sizes, starts = np.empty(most, np.uint64), np.empty(most, np.int32), np.empty(most, np.int64)
+    ends = np.zeros(len(lines.offsets), np.int64)
+    paragraph_rows(lines.hashes, lines.sizes, lines.starts, lines.offsets, hashes, sizes, starts, ends[1:])
+    return Lines(hashes[: ends[-1]], sizes[: ends[-1]], starts[: ends[-1]], ends)
+
+
+def without_lines(data: U8, offsets: I64, lines: Lines, drop: Bool) -> tuple[U8, I64]:
+    """Return the texts without the lines (or paragraphs) marked in `drop`, each with its line break."""
+    from curate.corpus.line_kernels import keep_rows
+
+    if len(drop) != len(lines):
+        raise UsageError(f"{len(drop)} marks were given for {len(lines)} lines", "One mark for each line is needed")
+    out = np.empty(int(offsets[-1] - offsets[0]), np.uint8)
+    ends = np.zeros(len(offsets), np.int64)
+    keep_rows(read_only(data), read_only(offsets), lines.starts, lines.offsets, drop, out, ends[1:])
+    return out[: ends[-1]], ends
+
+
+class LineIndex:
+    """The lines of a corpus, held in `memory` bytes and a temporary file in `directory` beyond that.
+
+    Besides, one bit a line and eight bytes a document are in memory.
+    """
+
+    def __init__(self, memory: int = 1 << 30, directory: Path | None = None) -> None:
+        self._records = Records(memory, directory, np.uint64)
+        self._counts: list[I64] = []
+        self.lines = 0
+
+    def add(self, lines: Lines) -> int:
+        """Take in the lines of more documents; return the number of the first line."""
+        first = self.lines
+        filled = np.flatnonzero(lines.sizes)
+        self._records.append(lines.hashes[filled], (filled + first).astype(np.uint64))
+        self._counts.append(np.diff(lines.offsets))
+        self.lines += len(lines)
+        return first
+
+    def repeated(self, order: I64, alive: Bool) -> Repeated:
+        """Return which lines another line repeats: the first in the document that comes first in `order` stays.
+
+        `order` int64 (n): the documents, the best first. Documents not `alive` (bool, n) neither keep nor repeat lines.
+        """
+        offsets = np.concatenate(
+            [np.zeros(1, np.int64), np.cumsum(np.concatenate([np.empty(0, np.int64), *self._counts]))]
+        )
+        if len(order) != len(offsets) - 1 or len(alive) != len(order):
+            raise UsageError(
+                f"{len(order)} documents are ordered and {len(alive)} marked, but the lines of {len(offsets) - 1} were added",
+                "Give one number and one mark for each document",
+            )
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        bits = np.zeros(self.lines // 8 + 1, np.uint8)
+        for keys, numbers in self._records.partitions():
+            same = keys[1:] == keys[:-1]
+            shared = np.append(False, same) | np.append(same, False)
+            keys, numbers = keys[shared], numbers[shared]
+            documents = np.searchsorted(offsets, numbers, side="right") - 1
+            living = alive[documents]
+            keys, numbers, documents = keys[living], numbers[living], documents[living]
+            by = np.lexsort((numbers, rank[documents], keys))
+            later = by[1:][keys[by[1:]] == keys[by[:-1]]]
+            np.bitwise_or.at(
+                bits, numbers[later] >> np.uint64(3), np.uint8(128) >> (numbers[later] & np.uint64(7)).astype(np.uint8)
+            )
+        return Repeated(bits, offsets)
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Which lines of a corpus repeat another one: one bit each; those of document i start at line offsets[i]."""
+
+    bits: U8
+    offsets: I64
+
+    def of(self, first: int, last: int) -> Bool:
+        """Return the marks of the lines of documents first to last - 1: bool, as `without_lines` takes them."""
+        start, stop = int(self.offsets[first]), int(self.offsets[last])
+        marks = np.unpackbits(self.bits[start // 8 : stop // 8 + 1])[start % 8 :][: stop - start]
+        return marks.astype(np.bool_)
