@@ -6,10 +6,14 @@ stdout carries the result only; progress and messages go to stderr. Exit codes: 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import click
 
 from curate import __version__
+from curate.budget.config import FitConfig, NoiseConfig, PlanConfig
 from curate.errors import ConditionNotMet, UsageError
 from curate.face import Face, command, limit_threads, print_json, result_console, run
 from curate.sft.config import SelectConfig
@@ -65,6 +69,58 @@ def select_command(inputs: list[str], config: SelectConfig, face: Face) -> None:
         raise ConditionNotMet("--strict: something was said about the input (see above)", "The output is complete.")
 
 
+@command(app, "plan", PlanConfig, inputs="")
+def plan_command(_: list[str], config: PlanConfig, face: Face) -> None:
+    """Tell whether the data is enough for a model, without reading any data.
+
+    Give parameters, a config.json, or compute; with tokens, unique tokens or epochs the rest follows.
+
+    \b
+    curate plan --params 1.3B --unique-tokens 8B
+    curate plan --compute 1e22 --unique-tokens 25B --explain
+    curate plan --gpu h100 --gpu-hours 5000 --json
+    """
+    from curate.budget.plan import plan_for
+    from curate.budget.render import render
+
+    plan = plan_for(config)
+    _print_result(plan.to_json(), face, lambda: render(plan, config.explain))
+
+
+@command(app, "fit", FitConfig, inputs="RUNS.csv")
+def fit_command(inputs: list[str], config: FitConfig, face: Face) -> None:
+    """Fit a scaling law to runs of your own, with intervals.
+
+    RUNS.csv has a row for each finished run (parameters, tokens or FLOP, loss), or for --law curve a row for each step.
+
+    \b
+    curate fit runs.csv --law chinchilla
+    curate fit runs.csv --map params=N,tokens=D,loss=final_loss --json > own.json
+    curate fit log.csv --law curve --until 0.5
+    """
+    from curate.budget.fit import fit_runs
+    from curate.budget.render_fit import render_fit
+
+    fit = fit_runs(_one_file(inputs, "curate fit runs.csv --law chinchilla"), config)
+    _print_result(fit.to_json(), face, lambda: render_fit(fit))
+
+
+@command(app, "noise", NoiseConfig, inputs="LOG.csv")
+def noise_command(inputs: list[str], config: NoiseConfig, face: Face) -> None:
+    """Estimate gradient noise scale and critical batch from logged gradient norms.
+
+    LOG.csv has the squared gradient norm at two batch sizes for each step (docs/scaling.md shows how to log them).
+
+    \b
+    curate noise log.csv --b-small 64 --b-big 1024
+    """
+    from curate.budget.noise import noise_of
+    from curate.budget.render_fit import render_noise
+
+    noise = noise_of(_one_file(inputs, "curate noise log.csv --b-small 64 --b-big 1024"), config)
+    _print_result(noise.to_json(), face, lambda: render_noise(noise))
+
+
 @app.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
@@ -79,6 +135,23 @@ def completion_command(shell: str) -> None:
     if completion is None:
         raise UsageError(f"no completion for {shell}", "Use bash, zsh or fish.")
     click.echo(completion(app, {}, "curate", "_CURATE_COMPLETE").source())
+
+
+def _one_file(inputs: list[str], example: str) -> Path:
+    if len(inputs) != 1:
+        raise UsageError(f"one file is wanted, not {len(inputs)}", f"For example: {example}")
+    return Path(inputs[0])
+
+
+def _print_result(
+    document: dict[str, Any], face: Face, sections: Callable[[], Sequence[tuple[str, list[str]]]]
+) -> None:
+    if face.json:
+        print_json(document)
+        return
+    from curate.report.console import print_sections
+
+    print_sections(sections(), result_console())
 
 
 def main() -> None:

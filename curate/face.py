@@ -30,8 +30,13 @@ class Face:
     print_config: bool = option("print every option with its value and origin, and stop", flag=True)
 
 
-def command(app: click.Group, name: str, config: type) -> Callable[[Callable[..., None]], click.Command]:
-    """Return a decorator that registers a command whose options are the fields of the dataclasses `config` and `Face`."""
+def command(
+    app: click.Group, name: str, config: type, *, inputs: str = "PATH..."
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Return a decorator that registers a command; its options are the fields of `config` and `Face`.
+
+    `inputs` is the name of its arguments in the help; empty for a command without any.
+    """
 
     def register(function: Callable[..., None]) -> click.Command:
         def run(inputs: Sequence[str] = (), **flags: Any) -> None:
@@ -43,7 +48,8 @@ def command(app: click.Group, name: str, config: type) -> Callable[[Callable[...
 
         run.__doc__ = function.__doc__
         built = click.Command(name, callback=run, help=inspect.cleandoc(function.__doc__ or ""), params=[])
-        built.params.append(click.Argument(["inputs"], metavar="PATH...", nargs=-1))
+        if inputs:
+            built.params.append(click.Argument(["inputs"], metavar=inputs, nargs=-1))
         for cls in (config, Face):
             built.params.extend(_click_option(field, spec, cls) for field, spec in options(cls).items())
         app.add_command(built)
@@ -137,12 +143,14 @@ def _print_config(face: Face, settings: Any, origins: Mapping[str, str]) -> None
 
 
 def print_json(document: Mapping[str, Any]) -> None:
+    """Print the one JSON object of a run on stdout, its keys sorted."""
     import orjson
 
     sys.stdout.write(orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def result_console() -> Any:
+    """Return the rich console for results: 80 columns wide where stdout is no terminal."""
     from rich.console import Console
 
     return Console(highlight=False, width=None if sys.stdout.isatty() else 80)

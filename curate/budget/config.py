@@ -41,6 +41,7 @@ class PlanConfig:
         "one finished run of yours: places the loss for your data and tokenizer", default=(), many=True, parse=_size,
         metavar="N,D,LOSS",
     )  # fmt: skip
+    explain: bool = option("print formula, constants and source of every number", flag=True)
 
 
 @dataclass(frozen=True)

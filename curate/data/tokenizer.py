@@ -180,11 +180,12 @@ class Tokenizer:
 
     def compare(self, texts: pl.Series, what: str) -> Verified:
         """Compare both engines on all `texts`; on a mismatch say so in `why` and leave all to the reference."""
-        if self._fast is None or texts.is_empty():
+        fast = self._fast
+        if fast is None or texts.is_empty():
             return Verified()
-        texts = texts.filter(~pl.Series(self._fast.unsure(texts)))
+        texts = texts.filter(~pl.Series(fast.unsure(texts)))
         expected = self._by_reference(texts)
-        differ = (expected != FAILED) & (expected != self._fast.count(texts))
+        differ = (expected != FAILED) & (expected != fast.count(texts))
         verified = Verified(int((expected != FAILED).sum()), int(differ.sum()))
         if verified.mismatches:
             self.use_reference(f"gigatoken differed on {verified.mismatches} of {verified.documents} texts of {what}")

@@ -1,8 +1,8 @@
-"""The result of a selection as a person reads it: at most 80 columns, numbers aligned, nothing decorative."""
+"""Results as a person reads them: at most 80 columns, numbers aligned, nothing decorative."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -15,6 +15,13 @@ def print_selection(report: Mapping[str, Any], out: str | None, console: Console
     console.print(Group(_rows(report), _how(report), _coverage(report)))
     if out is not None:
         console.print(f"\n[bold]{report['rows']['selected']:,} rows[/] in {out}/train.jsonl", highlight=False)
+
+
+def print_sections(sections: Sequence[tuple[str, Sequence[str]]], console: Console) -> None:
+    """Print headings with their lines."""
+    for i, (heading, lines) in enumerate(sections):
+        console.print(Text(("\n" if i else "") + heading, style="bold"))
+        console.print(Text("\n".join(lines)))
 
 
 def _rows(report: Mapping[str, Any]) -> Table:

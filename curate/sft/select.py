@@ -106,8 +106,10 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
             sizes = np.bincount(groups.labels, minlength=len(groups.names)).tolist()
             quotas = quota.one_each_then_fill(sizes, k, config.tau)
             core = 1.0 if groups.kind == "global" else float(config.core)
-            return groups, quotas, pick_in_clusters(
-                pool, groups.labels, groups.similarity, quotas, core=core, workers=config.workers
+            return (
+                groups,
+                quotas,
+                pick_in_clusters(pool, groups.labels, groups.similarity, quotas, core=core, workers=config.workers),
             )
 
     if config.budget_tokens is None:
