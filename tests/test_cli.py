@@ -90,7 +90,7 @@ def test_wrong_usage_exits_2(arguments, message, tmp_path, capsys):
     [
         (None, "no such file"),
         (b"", "empty"),
-        (b"not json\nnor this\n", "not one row"),
+        (b"not json\nnor this\n", "no record can be read"),
         (b'{"text": "a document"}\n', "curate tokens"),
         (b'{"q": "a", "a": "b"}\n', "q"),
     ],

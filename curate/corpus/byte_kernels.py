@@ -1,18 +1,18 @@
 """What the duplicate kernels do to a few bytes at once: hash, mark, decode; and how a kernel is compiled.
 
-Eight bytes are one uint64, the first byte lowest. A mark on a byte is its bit 7. Everything that is called for each word
-or character takes and returns numbers only: numba counts references of each array that it hands on, which costs more
-than hashing a word.
+Eight bytes are one uint64, the first byte lowest. A mark on a byte is its bit 7. What is called for each word or
+character takes and returns numbers only: numba counts references of each array that it hands on, which costs more than
+hashing a word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,8 +20,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def kernel(function: F) -> F:
     """Compile at the first call and keep the result on disk; the interpreter lock is released while it runs."""
-    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    return compiled
+    compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    return cast("F", compiled)
 
 
 # Multipliers: odd, from the literature of multiplicative hashing (xxHash's primes, MurmurHash3's fmix64).

@@ -11,15 +11,15 @@ The rule, level by level:
 3. The survivor of a cluster is the best of its documents: lowest `priority`, then smallest key.
 
 How: documents are renumbered by rank, best first. So the smallest number of a cluster is its survivor, and nothing
-depends on the order of files or the number of workers. Band records come back partition by partition (`corpus/spill.py`),
-equal keys side by side. In such a bucket each document leads in turn and is compared with the later ones that are not
-in its cluster yet; leaders go in blocks of 1, 2, 4, ..., so that a bucket of copies takes one comparison each. Leaving
-out pairs that are connected already changes no component. Stars alone (the first of a bucket against the others) would
-lose a pair whose star is like neither.
+depends on the order of files or the number of workers. Band records come back partition by partition
+(`corpus/spill.py`), equal keys side by side. In such a bucket each document leads in turn and is compared with the
+later ones that are not in its cluster yet; leaders go in blocks of 1, 2, 4, ..., so that a bucket of copies takes one
+comparison each. Leaving out pairs that are connected already changes no component. Stars alone (the first of a bucket
+against the others) would lose a pair whose star is like neither.
 
 A bucket of more than _EXHAUSTIVE documents is a template: comparing all its pairs may take longer than anything else.
-There, up to _LEADERS documents lead in turn, each one the best that no leader took into its cluster, and
-`unchecked` counts the pairs that stayed apart without having been compared. It is 0 on every corpus that we have tested.
+There, up to _LEADERS documents lead in turn, each one the best that no leader took into its cluster, and `unchecked`
+counts the pairs that stayed apart without having been compared: 0 on every real corpus that we have tested.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import numpy as np
 import polars as pl
 
 from curate.corpus.minhash import MinHashParameters, Signed, sign
-from curate.corpus.spill import Records, Sets
+from curate.corpus.spill import Records, Sets, in_runs
 from curate.corpus.text import I32, I64, U32, U64, Bool, buffers
 from curate.errors import UsageError
 
@@ -184,7 +184,7 @@ def _best_copies(exact: U64, rank: U32) -> I64:
     """Return for each document the best one of the same exact hash."""
     best = np.arange(len(rank))
     order = np.argsort(exact[:, 0])
-    twins = order[_in_runs(exact[order, 0])]  # all that may have a copy; few, as a rule
+    twins = order[in_runs(exact[order, 0])]  # all that may have a copy; few, as a rule
     twins = twins[np.lexsort((rank[twins], exact[twins, 1], exact[twins, 0]))]
     pairs = exact[twins]
     first = np.ones(len(twins), dtype=bool)
@@ -193,15 +193,9 @@ def _best_copies(exact: U64, rank: U32) -> I64:
     return best
 
 
-def _in_runs(values: U64) -> Bool:
-    """Return which of the sorted values are not alone."""
-    same = values[1:] == values[:-1]
-    return np.append(False, same) | np.append(same, False)
-
-
 def _buckets(keys: U64, documents: U32, rank: U32, active: Bool) -> tuple[U32, I64, I64]:
     """Return the ranks that share a key, ascending, bucket after bucket, and where buckets start and end."""
-    shared = _in_runs(keys)
+    shared = in_runs(keys)
     shared[shared] = active[documents[shared]]
     keys, ranks = keys[shared], rank[documents[shared]]
     order = np.lexsort((ranks, keys))

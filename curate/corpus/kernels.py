@@ -9,11 +9,12 @@
    shingles. The loop over permutations stands outside and the loop over shingles inside, all in uint32: that is the
    form the compiler turns into vector instructions.
 
-Decided here. A shingle is 32 bits: two documents of 10,000 shingles share 0.02 of them by accident, and half the
-disk is saved. A permutation of the 32-bit numbers is x -> (x ^ s) * a with odd a; x itself is thoroughly mixed, and the
+Decided here. A shingle is 32 bits: two documents of 10,000 shingles share 0.02 of them by accident, and half the disk
+is saved. A permutation of the 32-bit numbers is x -> (x ^ s) * a with odd a; x itself is thoroughly mixed, and the
 agreements of 112 permutations have the variance of 112 independent coins (tests). Shingles are stored as they come,
-with repeats, since sorting all of them costs more than signing, and only candidates need it. A document of more than LARGEST distinct shingles keeps the LARGEST smallest (a bottom-k sketch): what is stored stays
-bounded for a document of a gigabyte, and the Jaccard similarity of two such is known to 0.0005.
+with repeats, since sorting all of them costs more than signing, and only candidates need it. A document of more than
+LARGEST distinct shingles keeps the LARGEST smallest (a bottom-k sketch): what is stored stays bounded for a document
+of a gigabyte, and the Jaccard similarity of two such is known to 0.0005.
 
 Kernels get typed arrays, have no options and never raise; broken UTF-8 reads as U+FFFD. Threads run them side by side,
 and each row depends on its own text alone: any split of the rows gives the same.
@@ -25,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from curate.corpus.byte_kernels import (
-    BLANK, EACH_01, EACH_80, M2, SEED, U0, U1, U2, U7, U8, U23, U32, U41, U56, U63, absorb, decode, digits, encode, finish,
+from curate.corpus.byte_kernels import (  # isort: skip
+    BLANK, EACH_01, EACH_80, M2, SEED, U0, U1, U2, U7, U23, U32, U41, U56, U63, absorb, decode, digits, encode, finish,
     gather, is_ascii, kernel, letters, lowest_bit, piece, white,
 )  # fmt: skip
 from curate.corpus.text import CLASS_SHIFT, COMBINING, DROP, FOLDED, SCRIPT_SHIFT, SCRIPTS, SINGLE, UNSTABLE, WORD
@@ -125,7 +126,7 @@ def _exact(wide: Any, at: Any, stop: Any, edges: Any, exact: Any) -> None:
                 low = absorb(low, wide[begin])
                 high = ((high << U23) | (high >> U41)) + low
                 begin += 8
-            x = wide[min(begin, top)] >> np.uint64(8 * max(begin - top, 0))
+            x = wide[min(begin, top)] >> np.uint64(8 * max(begin - top, 0) & 63)
             low = absorb(low, piece(x, np.uint64(end - begin)))
             high = ((high << U23) | (high >> U41)) + low
     exact[0] = finish(low)
@@ -268,7 +269,7 @@ def _words(
                 x = wide[begin]
                 word = absorb(word, x | letters(x) >> U2)
                 begin += 8
-            x = wide[min(begin, top)] >> np.uint64(8 * max(begin - top, 0))
+            x = wide[min(begin, top)] >> np.uint64(8 * max(begin - top, 0) & 63)
             words[held] = absorb(word, (x | letters(x) >> U2) & ((U1 << np.uint64(8 * (end - begin))) - U1))
             held += 1
         total += count // 2

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.corpus.spill import Records
+from curate.corpus.spill import Records, in_runs
 from curate.corpus.text import I32, I64, U8, U64, Bool, read_only, wide
 from curate.errors import UsageError
 
@@ -72,19 +72,21 @@ def without_lines(data: U8, offsets: I64, lines: Lines, drop: Bool) -> tuple[U8,
 class LineIndex:
     """The lines of a corpus, held in `memory` bytes and a temporary file in `directory` beyond that.
 
-    Besides, one bit a line and eight bytes a document are in memory.
+    Lines of fewer than `least` bytes are left out: a closing brace repeats without being a copy. Besides, one bit a
+    line and eight bytes a document are in memory.
     """
 
-    def __init__(self, memory: int = 1 << 30, directory: Path | None = None) -> None:
+    def __init__(self, memory: int = 1 << 30, directory: Path | None = None, least: int = 1) -> None:
+        self._least = max(least, 1)
         self._records = Records(memory, directory, np.uint64)
-        self._counts: list[I64] = []
+        self._counts: list[I64] = [np.zeros(1, np.int64)]
         self.lines = 0
 
     def add(self, lines: Lines) -> int:
         """Take in the lines of more documents; return the number of the first line."""
         first = self.lines
-        filled = np.flatnonzero(lines.sizes)
-        self._records.append(lines.hashes[filled], (filled + first).astype(np.uint64))
+        rows = np.flatnonzero(lines.sizes >= self._least)
+        self._records.append(lines.hashes[rows], (rows + first).astype(np.uint64))
         self._counts.append(np.diff(lines.offsets))
         self.lines += len(lines)
         return first
@@ -94,30 +96,32 @@ class LineIndex:
 
         `order` int64 (n): the documents, the best first. Documents not `alive` (bool, n) neither keep nor repeat lines.
         """
-        offsets = np.concatenate(
-            [np.zeros(1, np.int64), np.cumsum(np.concatenate([np.empty(0, np.int64), *self._counts]))]
-        )
-        if len(order) != len(offsets) - 1 or len(alive) != len(order):
+        offsets = np.cumsum(np.concatenate(self._counts))
+        if not len(order) == len(alive) == len(offsets) - 1:
             raise UsageError(
-                f"{len(order)} documents are ordered and {len(alive)} marked, but the lines of {len(offsets) - 1} were added",
+                f"{len(order)} documents are ordered and {len(alive)} marked, but {len(offsets) - 1} were added",
                 "Give one number and one mark for each document",
             )
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
         bits = np.zeros(self.lines // 8 + 1, np.uint8)
-        for keys, numbers in self._records.partitions():
-            same = keys[1:] == keys[:-1]
-            shared = np.append(False, same) | np.append(same, False)
-            keys, numbers = keys[shared], numbers[shared]
-            documents = np.searchsorted(offsets, numbers, side="right") - 1
-            living = alive[documents]
-            keys, numbers, documents = keys[living], numbers[living], documents[living]
-            by = np.lexsort((numbers, rank[documents], keys))
-            later = by[1:][keys[by[1:]] == keys[by[:-1]]]
-            np.bitwise_or.at(
-                bits, numbers[later] >> np.uint64(3), np.uint8(128) >> (numbers[later] & np.uint64(7)).astype(np.uint8)
-            )
+        for keys, values in self._records.partitions():
+            later = _later_copies(keys, values.astype(np.int64), offsets, rank, alive)
+            np.bitwise_or.at(bits, later >> 3, np.right_shift(128, later & 7).astype(np.uint8))
         return Repeated(bits, offsets)
+
+
+def _later_copies(keys: U64, lines: I64, offsets: I64, rank: I64, alive: Bool) -> I64:
+    """Return the lines that stand after another one of the same key; keys are sorted."""
+    shared = in_runs(keys)
+    keys, lines = keys[shared], lines[shared]
+    documents = np.searchsorted(offsets, lines, side="right") - 1
+    living = alive[documents]
+    keys, lines = keys[living], lines[living]
+    order = np.lexsort((lines, rank[documents[living]], keys))
+    keys, lines = keys[order], lines[order]
+    later: I64 = lines[1:][keys[1:] == keys[:-1]]
+    return later
 
 
 @dataclass(frozen=True)

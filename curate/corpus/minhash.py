@@ -61,7 +61,7 @@ class Signed:
     """What is known of n texts: all that the duplicate levels need, so that the texts can be let go.
 
     `exact` uint64 (n, 2): hash of the text in normal form C with ASCII white space collapsed. `keys` uint64 (n, bands).
-    `shingles` uint32: those of text i, unsorted and with repeats, are shingles[shingle_offsets[i]:shingle_offsets[i + 1]].
+    `shingles` uint32, unsorted and with repeats: those of text i are shingles[shingle_offsets[i]:shingle_offsets[i+1]].
     `words` and `characters` (code points) int64 (n). `script` int8 (n): index into `text.SCRIPTS`.
     """
 

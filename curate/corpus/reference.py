@@ -6,8 +6,6 @@ definition of the hashes, and a saved index depends on them.
 
 from __future__ import annotations
 
-from itertools import combinations
-
 from curate.corpus.text import CLASS_SHIFT, DROP, FOLDED, SINGLE, WORD, code_points
 
 _MASK = 2**64 - 1
@@ -34,7 +32,7 @@ def finish(state: int) -> int:
 
 
 def exact_reference(text: str) -> tuple[int, int]:
-    """Return the exact hash of a text in normal form C: its words between ASCII white space in chunks of eight bytes."""
+    """Return the exact hash of a text in normal form C: words between ASCII white space, in chunks of eight bytes."""
     low, high = _SEED, _M2
     for word in text.encode().split():  # bytes: ASCII white space only
         whole = len(word) // 8 * 8

@@ -1,7 +1,7 @@
 """Save what is needed to drop from a later corpus what this one has already, and load it again.
 
-A saved index is a directory of plain arrays and `index.json`: the exact hashes, band keys and shingles of the documents
-that stayed. Loaded into an empty `DuplicateIndex` these come first, outrank everything added later, and are not compared
+A saved index is a directory of plain arrays and `index.json`: exact hashes, band keys and shingles of the documents
+that stayed. Loaded into an empty `DuplicateIndex` they come first, outrank everything added later, and are not compared
 with one another.
 """
 

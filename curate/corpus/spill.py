@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.corpus.text import I64, U32, U64
+from curate.corpus.text import I64, U32, U64, Bool
 from curate.errors import CurateError
 
 Values = npt.NDArray[np.unsignedinteger[Any]]
@@ -36,7 +36,7 @@ class _TemporaryFile:
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory or Path(tempfile.gettempdir())
         try:
-            self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory, prefix="curate-")
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory, prefix="curate-")  # noqa: SIM115
         except OSError as error:
             raise self._failed(error) from error
         self.size = 0
@@ -46,7 +46,7 @@ class _TemporaryFile:
         start = self.size
         try:
             self._file.seek(start)
-            self._file.write(memoryview(np.ascontiguousarray(array)).cast("B"))
+            self._file.write(np.ascontiguousarray(array).data.cast("B"))
             self._file.flush()
         except OSError as error:
             raise self._failed(error) from error
@@ -55,7 +55,7 @@ class _TemporaryFile:
 
     def read(self, start: int, into: npt.NDArray[Any]) -> None:
         """Fill the array `into` with what stands at byte `start`."""
-        view = memoryview(into).cast("B")
+        view = into.data.cast("B")
         done = 0
         while done < len(view):
             done += os.preadv(self._file.fileno(), [view[done:]], start + done) or self._ended(start)
@@ -150,6 +150,15 @@ def _slices(keys: U64) -> I64:
     """Return where the sorted keys of each value of the top bits start, and the end."""
     bounds = np.arange(1 << _FINEST, dtype=np.uint64) << np.uint64(64 - _FINEST)
     return np.append(np.searchsorted(keys, bounds), len(keys)).astype(np.int64)
+
+
+def in_runs(keys: U64) -> Bool:
+    """Return which of the sorted keys are not alone."""
+    shared = np.zeros(len(keys), dtype=np.bool_)
+    same = keys[1:] == keys[:-1]
+    shared[1:] = same
+    shared[:-1] |= same
+    return shared
 
 
 class Sets:

@@ -1,7 +1,7 @@
-"""What is known of each document: columns of numbers on disk, and names (id, line, the start of the text) in parts.
+"""What is known of each document: columns of numbers on disk, and what is for people (id, line, start of text) in parts.
 
-Numbers are appended bundle by bundle and read back column by column, so that a step holds only what it needs. Names are
-read back in order, part by part. Everything lies in one directory that vanishes with the run.
+Numbers are appended bundle by bundle and read back column by column, so that a step holds only what it needs. Parts are
+read back in order. Everything lies in one directory that vanishes with the run.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import polars as pl
 
 from curate.errors import CurateError
 
-START_CHARACTERS = 200  # of each text, to show duplicates by
-
-_NUMBERS: dict[str, Any] = {
+_TYPES: dict[str, Any] = {
     "source": np.int32,
     "bytes": np.int64,
     "characters": np.int64,
@@ -26,55 +24,75 @@ _NUMBERS: dict[str, Any] = {
     "empty": np.bool_,
     "text_key": np.uint64,
     "id_key": np.uint64,
+    "tokens": np.int64,
+    "line_sizes": np.int32,
+    "paragraph_sizes": np.int32,
 }
 
 
 class DocumentTable:
-    """Columns with a row for each document (numbered as they come), and the names of all records read."""
+    """Columns with a row for each document, numbered as they come, and parts: frames of names, of unreadable records."""
 
-    def __init__(self, directory: Path, tokenizers: int) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.documents = 0
-        self.parts = 0
-        self._types = _NUMBERS | {f"tokens_{i}": np.int64 for i in range(tokenizers)}
+        self.first_of_part: list[int] = []
         self._files: dict[str, IO[bytes]] = {}
+        self._parts: dict[str, int] = {}
 
-    def append(self, numbers: Mapping[str, npt.NDArray[Any]], names: pl.DataFrame | None) -> None:
-        """Take in the documents of a bundle; `names` has a row for each record, with null `document` for no document."""
+    def append(self, numbers: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take in columns of numbers; each has its own length, that of `source` counts documents."""
         try:
             for name, column in numbers.items():
                 if name not in self._files:
                     self._files[name] = (self.directory / name).open("wb")
-                self._files[name].write(np.ascontiguousarray(column, dtype=self._types[name]).tobytes())
-            if names is not None:
-                names.write_ipc(self.directory / f"names-{self.parts}", compression="lz4")
-                self.parts += 1
+                self._files[name].write(np.ascontiguousarray(column, dtype=_type(name)).tobytes())
         except OSError as error:
-            raise spill_error(self.directory, error) from error
+            raise self._failed(error) from error
         self.documents += len(numbers["source"])
+
+    def append_part(self, kind: str, frame: pl.DataFrame) -> None:
+        """Take in a frame; those of names come before the numbers of their documents."""
+        part = self._parts.get(kind, 0)
+        try:
+            frame.write_ipc(self.directory / f"{kind}-{part}", compression="lz4")
+        except OSError as error:
+            raise self._failed(error) from error
+        self._parts[kind] = part + 1
+        if kind == "names":
+            self.first_of_part.append(self.documents)
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         """Return a column; zeros where it was never measured."""
-        file = self._files.get(name)
-        if file is None:
-            return np.zeros(self.documents, self._types[name])
-        file.flush()
-        return np.fromfile(file.name, self._types[name])
+        if name not in self._files:
+            return np.zeros(self.documents, _type(name))
+        return self.read(name, 0, -1)
 
-    def names(self) -> Iterator[pl.DataFrame]:
-        """Yield the names of all records, in the order in which they were read."""
-        for part in range(self.parts):
-            yield pl.read_ipc(self.directory / f"names-{part}", memory_map=False)
+    def read(self, name: str, first: int, last: int) -> npt.NDArray[Any]:
+        """Return the rows from `first` to before `last` of a column (-1: all)."""
+        file, dtype = self._files[name], np.dtype(_type(name))
+        file.flush()
+        return np.fromfile(file.name, dtype, count=max(last - first, -1), offset=first * dtype.itemsize)
+
+    def parts(self, kind: str) -> Iterator[pl.DataFrame]:
+        """Yield the frames of one kind in their order."""
+        return (self.part(kind, number) for number in range(self._parts.get(kind, 0)))
+
+    def part(self, kind: str, number: int) -> pl.DataFrame:
+        """Return one frame."""
+        return pl.read_ipc(self.directory / f"{kind}-{number}", memory_map=False)
 
     @property
     def spilled(self) -> int:
         """Bytes on disk."""
         return sum(path.stat().st_size for path in self.directory.iterdir())
 
+    def _failed(self, error: OSError) -> CurateError:
+        return CurateError(
+            f"cannot keep intermediate results in {self.directory.parent}: {error.strerror or error}",
+            "Give a directory with more room: --tmp DIR",
+        )
 
-def spill_error(directory: Path, error: OSError) -> CurateError:
-    """Say that intermediate results cannot be kept."""
-    return CurateError(
-        f"cannot keep intermediate results in {directory.parent}: {error.strerror or error}",
-        "Give a directory with more room: --tmp DIR",
-    )
+
+def _type(name: str) -> Any:
+    return _TYPES["tokens" if name.startswith("tokens") else name]

@@ -51,7 +51,7 @@ SCRIPTS = (
     "Gujarati", "Oriya", "Tamil", "Telugu", "Kannada", "Malayalam", "Sinhala", "Thai", "Lao", "Tibetan", "Myanmar",
     "Georgian", "Hangul", "Ethiopic", "Khmer", "Mongolian", "Kana", "Han", "other",
 )  # fmt: skip
-"""Names of the `script` codes. Digits, punctuation and symbols have none; Japanese is Kana, though most of it is Han."""
+"""Names of the `script` codes. Digits, punctuation and symbols have none; Japanese is Kana, though often more Han."""
 
 # First and last code point; Unicode Standard, Blocks.txt.
 _BLOCKS: tuple[tuple[int, int, str], ...] = (
@@ -87,13 +87,9 @@ _DIACRITICS = (
 )  # fmt: skip
 # Long ranges of letters that fold to themselves (and code points of no meaning): nothing to ask `unicodedata` for.
 _PLAIN = (
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xAC00, 0xD7A3),
-    (0xD800, 0xF8FF),
-    (0x13000, 0x16FFF),
-    (0x17000, 0x1AFFF),
-)
+    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0xD800, 0xF8FF), (0x13000, 0x1AFFF), (0x20000, 0x2F7FF),
+    (0x2FA20, 0xE0000), (0xE0200, 0x10FFFF),
+)  # fmt: skip
 
 
 @cache
@@ -101,7 +97,7 @@ def code_points() -> U32:
     """Return the table of all 0x110000 code points (4.4 MB; built once, in a few hundredths of a second)."""
     table: U32 = np.arange(0x110000, dtype=np.uint32)
     plain = np.zeros(len(table), dtype=bool)
-    for first, last in (*_PLAIN, (0x20000, 0x2F7FF), (0x2FA20, 0xE0000), (0xE0200, 0x10FFFF)):
+    for first, last in _PLAIN:
         plain[first : last + 1] = True
     for code in np.flatnonzero(~plain).tolist():
         table[code] = _entry(code)
@@ -133,7 +129,7 @@ def _folded(char: str) -> int:
     """Return the code point that stands for `char` once case, diacritics and compatibility forms are gone."""
     if unicodedata.decomposition(char):
         parts = [c for c in unicodedata.normalize("NFKD", char) if not _is_diacritic(ord(c))]
-        if len(parts) == 1:
+        if len(parts) == 1 and unicodedata.category(parts[0])[0] in "LN":
             char = parts[0]
     for variant in (char.casefold(), char.lower()):
         if len(variant) == 1:
@@ -214,11 +210,11 @@ def normal_form_c(data: U8, offsets: I64) -> tuple[U8, I64]:
     if not changed:
         return data, offsets
     lengths = np.diff(offsets)
-    pieces: list[bytes | U8] = []
+    pieces: list[bytes] = []
     done = 0
     for row, text_bytes in changed.items():
-        pieces += [data[offsets[done] : offsets[row]], text_bytes]
+        pieces += [data[offsets[done] : offsets[row]].tobytes(), text_bytes]
         lengths[row] = len(text_bytes)
         done = row + 1
-    pieces.append(data[offsets[done] : offsets[-1]])
+    pieces.append(data[offsets[done] : offsets[-1]].tobytes())
     return np.frombuffer(b"".join(pieces), dtype=np.uint8), np.concatenate(([0], np.cumsum(lengths)))

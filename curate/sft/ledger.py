@@ -32,7 +32,7 @@ def open_ledger(frame: pl.DataFrame, unreadable: pl.DataFrame) -> pl.DataFrame:
     suffix = pl.when(copy == 0).then(pl.lit("")).otherwise(pl.format("-{}", copy))
     return (
         frame.with_columns(digest=pl.Series(digests, dtype=pl.String))
-        .sort("digest", "task", "source", "line", maintain_order=True)
+        .sort("digest", "task", "shape", "source", "line", maintain_order=True)
         .with_columns(
             id=pl.col("digest") + suffix,
             drop_reason=pl.when(pl.col("error").is_null())

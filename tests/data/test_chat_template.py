@@ -32,14 +32,14 @@ def column(chats):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder as save_pretrained leaves it: bytes as vocabulary, three special tokens, a template."""
+    """Return a folder as save_pretrained leaves it: bytes as vocabulary, three special tokens, a template."""
     alphabet = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = tokenizers.Tokenizer(models.BPE(alphabet, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.add_special_tokens([AddedToken(token) for token in ("<s>", "<|im_start|>", "<|im_end|>")])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     config = {
-        "bos_token": {"content": "<s>"},
+        "bos_token": {"__type": "AddedToken", "content": "<s>", "special": True},
         "chat_template": TEMPLATE,
         "tokenizer_class": "PreTrainedTokenizerFast",
     }

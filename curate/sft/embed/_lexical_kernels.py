@@ -20,6 +20,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -82,6 +83,19 @@ def _column(key: Any) -> Any:
 
 
 @_inline
+def _character(data: Any, at: Any) -> Any:
+    """Return the code point that begins at `data[at]` and its number of bytes."""
+    lead = np.int64(data[at])
+    if lead < 0x80:
+        return lead, 1
+    if lead < 0xE0:
+        return (lead & 31) << 6 | data[at + 1] & 63, 2
+    if lead < 0xF0:
+        return (lead & 15) << 12 | (data[at + 1] & 63) << 6 | data[at + 2] & 63, 3
+    return (lead & 7) << 18 | (data[at + 1] & 63) << 12 | (data[at + 2] & 63) << 6 | data[at + 3] & 63, 4
+
+
+@_inline
 def _count(column: Any, first: Any, n: Any, slot: Any, columns: Any, counts: Any) -> Any:
     """Count a feature of the row whose features begin at `first`; return the new end of the row."""
     at = slot[column]
@@ -107,20 +121,9 @@ def hash_rows(data: Any, offsets: Any, table: Any, slot: Any, columns: Any, coun
         first, at, stop = n, offsets[row], offsets[row + 1]
         grams, word, before, run = _BLANK, _0, _0, False
         while at <= stop:
-            entry = np.uint32(0x20)  # a blank, kind SPACE: what follows the last character
-            if at < stop:
-                point = np.uint32(data[at])
-                if point >= 0xF0:
-                    point = (point & 7) << 18 | (data[at + 1] & 63) << 12 | (data[at + 2] & 63) << 6 | data[at + 3] & 63
-                    at += 3
-                elif point >= 0xE0:
-                    point = (point & 15) << 12 | (data[at + 1] & 63) << 6 | data[at + 2] & 63
-                    at += 2
-                elif point >= 0x80:
-                    point = (point & 31) << 6 | data[at + 1] & 63
-                    at += 1
-                entry = table[point] if point < _TABLED else np.uint32(SINGLE << 24 | point)
-            at += 1
+            point, size = _character(data, at) if at < stop else (0x20, 1)  # a blank follows the last character
+            at += size
+            entry = np.int64(table[point]) if point < _TABLED else SINGLE << 24 | point
             what, code = entry >> 24, np.uint64(entry & 0x1FFFFF)
             if word != _0 and not (run and what == LETTER):  # the word before this character is complete
                 n = _count(_column(word), first, n, slot, columns, counts)
@@ -149,7 +152,8 @@ def hash_row_reference(text: str) -> Counter[int]:
             key = (key ^ key >> 32) * int(_FACTOR) % 2**64
         return key >> 49
 
-    words, grams, run = [], [0x20], False
+    words: list[int] = []
+    grams, run = [0x20], False
     for character in text:
         what, code = kind(ord(character)), fold(ord(character))
         if what != SPACE:
@@ -160,8 +164,8 @@ def hash_row_reference(text: str) -> Counter[int]:
             grams.append(0x20 if what == SPACE else code)
         run = what == LETTER
     grams += [0x20] if grams[-1] != 0x20 else []
-    pairs = [(before * int(_FACTOR) + word) % 2**64 for before, word in zip(words, words[1:], strict=False)]
-    twos = [a << 21 | b for a, b in zip(grams, grams[1:], strict=False)]
+    pairs = [(before * int(_FACTOR) + word) % 2**64 for before, word in pairwise(words)]
+    twos = [a << 21 | b for a, b in pairwise(grams)]
     threes = [a << 42 | b << 21 | c for a, b, c in zip(grams, grams[1:], grams[2:], strict=False)]
     others = pairs + twos + threes or [0x20] * bool(text)
     return Counter([column(word) for word in words] + [HALF + column(key) for key in others])
@@ -184,5 +188,5 @@ def multiply_rows(ends: Any, columns: Any, values: Any, dense: Any, out: Any) ->
 
 def multiply_rows_reference(ends: Any, columns: Any, values: Any, dense: Any) -> np.ndarray:
     """Return what `multiply_rows` adds to `out`, in float64."""
-    rows = [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+    rows = [slice(start, stop) for start, stop in pairwise(ends)]
     return np.stack([values[row].astype(np.float64) @ dense[columns[row]].astype(np.float64) for row in rows])

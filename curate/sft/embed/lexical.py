@@ -38,11 +38,11 @@ from curate.errors import UsageError
 
 DIMENSIONS = 256
 FIT_ROWS = 16_384
-FIT_BYTES = 32 << 20  # of text; long rows are sampled less, so that memory stays bounded (our choice)
+FIT_BYTES = 8 << 20  # of text: of long rows fewer are fitted on, so that memory stays bounded (our choice)
 WORD_WEIGHT = 1.5
 ROUNDS = 2
 
-_BLOCK_ROWS, _BLOCK_BYTES = 2048, 1 << 20  # hashed at a time by each worker
+_BLOCK_ROWS, _BLOCK_BYTES = 2048, 256 << 10  # hashed at a time by each worker
 _DENSE_BLOCK = 4096  # rows of a product whose sums are kept apart
 _STRIPE = 32  # blocks between two reports of progress
 _LOST = 1e-3  # a row that keeps less than this share of its norm is sketched
@@ -101,10 +101,15 @@ class Lexical:
 
 
 def sample_rows(texts: pl.Series, seed: int) -> np.ndarray:
-    """Return the positions of the rows to fit on, ascending: a seeded sample of FIT_ROWS rows and FIT_BYTES bytes."""
+    """Return the positions of the rows to fit on, ascending: a seeded sample of at most FIT_ROWS rows.
+
+    Their texts have at most FIT_BYTES bytes; of a text, no more bytes count than it can have features.
+    """
+    from curate.sft.embed._lexical_kernels import COLUMNS
+
     shuffled = np.random.default_rng(seed).permutation(len(texts))[:FIT_ROWS]
-    size = np.cumsum(texts.str.len_bytes().to_numpy()[shuffled], dtype=np.int64)
-    return np.sort(shuffled[: max(1, np.searchsorted(size, FIT_BYTES, side="right"))])
+    size = np.cumsum(np.minimum(texts.str.len_bytes().to_numpy()[shuffled], COLUMNS), dtype=np.int64)
+    return np.sort(shuffled[: np.searchsorted(size, FIT_BYTES, side="right")])
 
 
 def _fit(texts: pl.Series, seed: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +139,7 @@ def _project(
         multiply_rows(rows.ends, rows.columns, rows.values, basis, vectors)
         norm = np.linalg.norm(vectors, axis=1)
         lost = np.flatnonzero((norm < _LOST) & (np.diff(rows.ends) > 0))
-        for row in lost:
+        for row in lost.tolist():
             vectors[row] = sketch(rows, row)
         norm[lost] = np.linalg.norm(vectors[lost], axis=1)
         vectors /= np.where(norm > 0, norm, 1)[:, None]
@@ -210,13 +215,15 @@ def tf_idf(counts: Sparse, idf: np.ndarray) -> Sparse:
 def tf_idf_reference(counts: np.ndarray, idf: np.ndarray) -> np.ndarray:
     """Return the dense TF-IDF rows of a dense matrix of counts, in float64."""
     weights = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * idf.astype(np.float64)
-    return weights / np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-300)
+    norm: np.ndarray = np.linalg.norm(weights, axis=1, keepdims=True)
+    return weights / np.maximum(norm, 1e-300)
 
 
 def sketch(rows: Sparse, row: int) -> np.ndarray:
     """Return the values of one row summed into DIMENSIONS bins: never zero, because no value is negative."""
     entries = slice(rows.ends[row], rows.ends[row + 1])
-    return np.bincount(rows.columns[entries] % DIMENSIONS, weights=rows.values[entries], minlength=DIMENSIONS)
+    bins = rows.columns[entries] % DIMENSIONS
+    return np.bincount(bins, weights=rows.values[entries], minlength=DIMENSIONS).astype(np.float32)
 
 
 # -- Randomised SVD ----------------------------------------------------------------------------------------------------

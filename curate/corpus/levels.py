@@ -1,0 +1,137 @@
+"""What each level leaves: which documents stay and why the others go, and how much of them stands in lines seen before.
+
+Decisions:
+- A document that is empty, or white space, is dropped as `empty`. Of exact and near-duplicates one stays, the same for
+  any order of files and rows: by --prefer, then by a hash of the text, then of the id.
+- The line level runs among documents that have no better exact duplicate. A line stays in the document that stays
+  itself, then by the same rule: so a dropped line is always still there in a document that is kept, if in any.
+- Without --drop-lines the tokens in repeated lines are estimated: in each document their share of the bytes.
+- Clusters are numbered by size, the largest is 0; ties go by the smallest hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.corpus.clusters import Clusters
+from curate.corpus.lines import LineIndex, Repeated
+from curate.corpus.scan import Scan
+from curate.corpus.sources import groups
+from curate.corpus.text import I32, I64, U64, Bool
+from curate.errors import UsageError
+
+KEPT, EMPTY, EXACT, NEAR = range(4)
+REASONS = (None, "empty", "duplicate.exact", "duplicate.near")
+
+_BLOCK = 1 << 17  # documents whose lines are looked at together
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The fate of n documents.
+
+    `reason` uint8 (n): an index into REASONS. `cluster` int64 (n): the number of its cluster, -1 for none.
+    `sizes` int64 (clusters): documents of each. `survivors` int64 (clusters): the document kept, -1 where it is one of
+    --against. `order` int64 (n): the documents, the one to keep first.
+    """
+
+    reason: npt.NDArray[np.uint8]
+    cluster: I64
+    sizes: I64
+    survivors: I64
+    order: I64
+    comparisons: dict[str, int]
+
+    @property
+    def kept(self) -> Bool:
+        """Which documents stay."""
+        kept: Bool = self.reason == KEPT
+        return kept
+
+    @property
+    def distinct(self) -> Bool:
+        """Which documents have no better exact duplicate."""
+        distinct: Bool = (self.reason == KEPT) | (self.reason == NEAR)
+        return distinct
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """Lines (or paragraphs) that repeat another one: which, how many of them and their bytes by document int64 (n)."""
+
+    repeated: Repeated
+    count: int
+    of: int
+    bytes: I64
+
+
+def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], workers: int) -> Levels:
+    """Decide which documents stay."""
+    table = found.table
+    reason = np.where(table["empty"], EMPTY, KEPT).astype(np.uint8)
+    none = np.full(table.documents, -1, np.int64)
+    if found.index is None:
+        nothing = np.empty(0, np.int64)
+        return Levels(reason, none, nothing, nothing, np.arange(table.documents), {})
+    keys = np.zeros((found.index.documents, 2), np.uint64)
+    keys[found.base :, 0], keys[found.base :, 1] = table["text_key"], table["id_key"]
+    priority = np.full(found.index.documents, np.iinfo(np.int32).min, np.int32)  # those of --against stay
+    priority[found.base :] = _priority(found, sources, prefer)
+    clusters = found.index.clusters(keys, priority, workers)
+    mine = slice(found.base, None)
+    reason[~clusters.kept[mine] & (reason == KEPT)] = NEAR
+    reason[clusters.exact[mine]] = EXACT
+    cluster, sizes, survivors = _numbered(clusters.cluster[mine] - found.base, keys[mine], none)
+    order = np.lexsort((keys[mine, 1], keys[mine, 0], priority[mine], reason != KEPT))
+    comparisons = {
+        "candidates": clusters.candidates, "merged": clusters.merged, "false": clusters.false,
+        "unchecked": clusters.unchecked,
+    }  # fmt: skip
+    return Levels(reason, cluster, sizes, survivors, order, comparisons)
+
+
+def _priority(found: Scan, sources: Sequence[str], prefer: tuple[str, ...]) -> I32:
+    if not prefer:
+        return np.zeros(found.table.documents, np.int32)
+    if "longest" in prefer:
+        if len(prefer) > 1:
+            raise UsageError("--prefer takes longest or names of sources, not both", "Give one of them.")
+        return (-np.minimum(found.table["bytes"], np.iinfo(np.int32).max)).astype(np.int32)
+    places = [len(prefer) if group is None else group for group in groups(prefer, sources, "--prefer")]
+    return np.array(places, np.int32)[found.table["source"]]
+
+
+def _numbered(survivor: I64, keys: U64, cluster: I64) -> tuple[I64, I64, I64]:
+    """Number the clusters; `survivor` is below 0 where it is a document of --against, or there is no cluster."""
+    raise NotImplementedError
+
+
+def find_repetition(found: Scan, index: LineIndex | None, sizes: str, levels: Levels) -> Repetition | None:
+    """Find the lines (or paragraphs) that repeat another; `sizes` names the column of their bytes."""
+    if index is None:
+        return None
+    repeated = index.repeated(levels.order, levels.distinct)
+    n = found.table.documents
+    bytes_ = np.zeros(n, np.int64)
+    count = of = 0
+    for first in range(0, n, _BLOCK):
+        last = min(first + _BLOCK, n)
+        starts = repeated.offsets[first : last + 1]
+        size = found.table.read(sizes, int(starts[0]), int(starts[-1])).astype(np.int64)
+        marks = repeated.of(first, last)
+        sums = np.append(0, np.cumsum(size * marks))
+        bytes_[first:last] = np.diff(sums[starts - starts[0]])
+        count += int(marks.sum())
+        alive = np.repeat(levels.distinct[first:last], np.diff(starts))
+        of += int(((size > 0) & alive).sum())
+    return Repetition(repeated, count, of, bytes_)
+
+
+def left(tokens: npt.NDArray[Any], text_bytes: I64, repeated: I64) -> I64:
+    """Estimate the tokens of each document without its repeated lines: by their share of the bytes."""
+    return tokens - np.rint(tokens * (repeated / np.maximum(text_bytes, 1))).astype(np.int64)

@@ -1,0 +1,103 @@
+"""The one pass over the text of a corpus: every document is measured, what later steps need is kept as numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from curate.corpus.clusters import DuplicateIndex
+from curate.corpus.lines import LineIndex
+from curate.corpus.measure import Measure, Measured
+from curate.corpus.table import DocumentTable
+from curate.data.corpus import Corpus
+from curate.data.documents import Part, read_parts
+from curate.data.tokenizer import CHECK_BYTES, CHECK_DOCUMENTS, Verified
+from curate.engine.threads import ahead, map_threads
+from curate.report.progress import Advance
+
+
+@dataclass
+class Scan:
+    """What a pass over a corpus left: numbers of each document, and the indexes of duplicates and lines.
+
+    In `index` the documents of --against come first: document i of the table is `base` + i there. `unreadable` counts
+    records by (source, reason), `first_line` names where a reason was first met.
+    """
+
+    table: DocumentTable
+    index: DuplicateIndex | None
+    lines: LineIndex | None
+    paragraphs: LineIndex | None
+    base: int = 0
+    verified: list[Verified] = field(default_factory=list)
+    mended: Counter[tuple[int, str]] = field(default_factory=Counter)
+    unreadable: Counter[tuple[int, str]] = field(default_factory=Counter)
+    first_line: dict[tuple[int, str], int] = field(default_factory=dict)
+
+
+def scan(
+    corpus: Corpus, measure: Measure, directory: Path, index: DuplicateIndex | None, memory: int, workers: int,
+    advance: Advance,
+) -> Scan:  # fmt: skip
+    """Read the corpus once, with `workers` threads, and return what was measured; `memory` bytes are for lines."""
+    duplicates = index is not None
+    found = Scan(
+        DocumentTable(directory),
+        index,
+        LineIndex(memory * 2 // 3, directory) if duplicates else None,
+        LineIndex(memory // 3, directory) if duplicates else None,
+        index.documents if index else 0,
+        [Verified() for _ in measure.tokenizers],
+    )
+    total = corpus.total_bytes()
+    bundles = _checked(ahead(corpus.bundles(), 1), measure, found)
+    for measured in map_threads(measure, bundles, workers):
+        _take_in(found, measured)
+        advance(measured.done, total)
+    return found
+
+
+def _checked(bundles: Iterator[list[Part]], measure: Measure, found: Scan) -> Iterator[list[Part]]:
+    """Yield the bundles, once the tokenizers were compared with their references on the first documents."""
+    held, texts, count, size = [], [], 0, 0
+    for bundle in bundles:
+        held.append(bundle)
+        text = read_parts(bundle).frame["text"]
+        texts.append(text.head(CHECK_DOCUMENTS))
+        count, size = count + len(text), size + int(text.str.len_bytes().sum())
+        if count >= CHECK_DOCUMENTS or size >= CHECK_BYTES:
+            break
+    for number, tokenizer in enumerate(measure.tokenizers):
+        if texts:
+            found.verified[number] += tokenizer.check(pl.concat(texts))
+    yield from chain(held, bundles)
+
+
+def _take_in(found: Scan, measured: Measured) -> None:
+    table, first = found.table, found.table.documents
+    if measured.names is not None:
+        table.append_part("names", measured.names.with_columns(pl.col("document") + first))
+    if not measured.unreadable.is_empty():
+        table.append_part("unreadable", measured.unreadable)
+        for source, line, reason in measured.unreadable.select("source", "line", "reason").iter_rows():
+            found.unreadable[source, reason] += 1
+            found.first_line.setdefault((source, reason), line)
+    if measured.signed is not None:
+        assert found.index and found.lines and found.paragraphs and measured.lines and measured.paragraphs
+        empty = np.flatnonzero(measured.numbers["empty"])  # no duplicates of each other: a hash of their own
+        measured.signed.exact[empty, 0] = first + empty
+        measured.signed.exact[empty, 1] = np.uint64(2**64 - 1)
+        found.index.add(measured.signed)
+        found.lines.add(measured.lines)
+        found.paragraphs.add(measured.paragraphs)
+        measured.numbers["line_sizes"] = measured.lines.sizes
+        measured.numbers["paragraph_sizes"] = measured.paragraphs.sizes
+    table.append(measured.numbers)
+    found.mended += measured.mended
+    found.verified = [before + new for before, new in zip(found.verified, measured.verified, strict=True)]
