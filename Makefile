@@ -30,4 +30,5 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install -c $(CONSTRAINTS) -e ".[offline,dev]"
+	$(PIP) install --no-deps "mistral-common>=1.13"  # its SentencePiece and tekken files alone; it would pin numpy down
 	touch $@

@@ -9,16 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from curate.budget.fit import fit_law
+    from curate.budget.noise import GradientNoise
+    from curate.budget.plan import make_plan
     from curate.errors import CurateError
     from curate.sft.select import select_rows
     from curate.sft.selection import Selection
 
 __version__ = "0.1.0"
-__all__ = ["CurateError", "Selection", "__version__", "select_rows"]
+__all__ = [
+    "CurateError",
+    "GradientNoise",
+    "Selection",
+    "__version__",
+    "fit_law",
+    "make_plan",
+    "select_rows",
+]
 
 _HOMES = {
     "CurateError": "curate.errors",
+    "GradientNoise": "curate.budget.noise",
     "Selection": "curate.sft.selection",
+    "fit_law": "curate.budget.fit",
+    "make_plan": "curate.budget.plan",
     "select_rows": "curate.sft.select",
 }
 

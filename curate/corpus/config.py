@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from decimal import Decimal
 
 from curate.config import (
     force_option,
@@ -18,7 +19,6 @@ from curate.config import (
     workers_option,
 )
 from curate.data.plain import UNITS
-from curate.errors import UsageError
 
 LEVELS = ("none", "exact", "near")
 WRITTEN = ("jsonl", "jsonl.zst", "parquet")
@@ -66,8 +66,9 @@ class TokensConfig:
         "Jaccard similarity from which documents are near-duplicates", default=0.7, parse=parse_positive, metavar="J"
     )
     explain: bool = option("print how likely the search finds a pair, by its similarity", flag=True)
-    sample: Any = option("estimate from at most this share of the corpus, such as 0.01", parse=parse_fraction,
-                         metavar="F")  # fmt: skip
+    sample: Decimal | None = option(
+        "estimate from at most this share of the corpus, such as 0.01", parse=parse_fraction, metavar="F"
+    )
     weights: tuple[str, ...] = option(
         "share of the training tokens that a source gives: web=0.6,books=0.4", default=(), parse=parse_pair, many=True,
         metavar="SOURCE=SHARE",

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.corpus.clusters import Clusters
 from curate.corpus.lines import LineIndex, Repeated
 from curate.corpus.scan import Scan
 from curate.corpus.sources import groups
@@ -86,7 +85,8 @@ def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], wo
     mine = slice(found.base, None)
     reason[~clusters.kept[mine] & (reason == KEPT)] = NEAR
     reason[clusters.exact[mine]] = EXACT
-    cluster, sizes, survivors = _numbered(clusters.cluster[mine] - found.base, keys[mine], none)
+    cluster, sizes, survivors = _numbered(clusters.cluster[mine], keys[mine, 0])
+    survivors = np.maximum(survivors - found.base, -1)
     order = np.lexsort((keys[mine, 1], keys[mine, 0], priority[mine], reason != KEPT))
     comparisons = {
         "candidates": clusters.candidates, "merged": clusters.merged, "false": clusters.false,
@@ -101,14 +101,25 @@ def _priority(found: Scan, sources: Sequence[str], prefer: tuple[str, ...]) -> I
     if "longest" in prefer:
         if len(prefer) > 1:
             raise UsageError("--prefer takes longest or names of sources, not both", "Give one of them.")
-        return (-np.minimum(found.table["bytes"], np.iinfo(np.int32).max)).astype(np.int32)
+        longest: I32 = (-np.minimum(found.table["bytes"], np.iinfo(np.int32).max)).astype(np.int32)
+        return longest
     places = [len(prefer) if group is None else group for group in groups(prefer, sources, "--prefer")]
-    return np.array(places, np.int32)[found.table["source"]]
+    by_source: I32 = np.array(places, np.int32)
+    return by_source.take(found.table["source"])
 
 
-def _numbered(survivor: I64, keys: U64, cluster: I64) -> tuple[I64, I64, I64]:
-    """Number the clusters; `survivor` is below 0 where it is a document of --against, or there is no cluster."""
-    raise NotImplementedError
+def _numbered(survivor: I64, keys: U64) -> tuple[I64, I64, I64]:
+    """Return the number of each document's cluster (-1: none), and by number the size and the survivor."""
+    members = np.flatnonzero(survivor >= 0)
+    survivors, inverse, sizes = np.unique(survivor[members], return_inverse=True, return_counts=True)
+    least = np.full(len(sizes), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(least, inverse, keys[members])
+    order = np.lexsort((least, -sizes))
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    cluster = np.full(len(survivor), -1, np.int64)
+    cluster[members] = number[inverse]
+    return cluster, sizes[order], survivors[order]
 
 
 def find_repetition(found: Scan, index: LineIndex | None, sizes: str, levels: Levels) -> Repetition | None:

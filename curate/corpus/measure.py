@@ -6,7 +6,7 @@ Runs in several threads at once: polars, the tokenizers and the kernels work wit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,11 +16,11 @@ import polars as pl
 
 from curate.corpus.lines import Lines, split_lines, split_paragraphs
 from curate.corpus.minhash import MinHashParameters, Signed, sign
-from curate.corpus.table import START_CHARACTERS
 from curate.corpus.text import I8, I64, U8, U64, buffers, code_points, read_only, wide
 from curate.data.documents import Documents, Part, read_parts
 from curate.data.tokenizer import Tokenizer, Verified
 
+START_CHARACTERS = 200  # of each text, to show duplicates by
 SHORT_LINE = 24  # bytes; our choice: shorter lines ("}", "---", "Yes.") repeat without being copies
 
 
@@ -127,8 +127,3 @@ def scripts(data: U8, offsets: I64) -> I8:
     found = np.empty(len(offsets) - 1, np.int8)
     script_rows(*wide(data), read_only(offsets), code_points(), folded, found)
     return found
-
-
-def total(verified: Iterable[Verified]) -> Verified:
-    """Return the sum."""
-    return sum(verified, Verified())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from curate.corpus.measure import Measure, Measured
 from curate.corpus.table import DocumentTable
 from curate.data.corpus import Corpus
 from curate.data.documents import Part, read_parts
-from curate.data.tokenizer import CHECK_BYTES, CHECK_DOCUMENTS, Verified
+from curate.data.tokenizer import CHECK_DOCUMENTS, Verified
 from curate.engine.threads import ahead, map_threads
 from curate.report.progress import Advance
 
@@ -65,13 +65,12 @@ def scan(
 
 def _checked(bundles: Iterator[list[Part]], measure: Measure, found: Scan) -> Iterator[list[Part]]:
     """Yield the bundles, once the tokenizers were compared with their references on the first documents."""
-    held, texts, count, size = [], [], 0, 0
-    for bundle in bundles:
+    held, texts, count = [], [], 0
+    for bundle in bundles if measure.tokenizers else ():
         held.append(bundle)
-        text = read_parts(bundle).frame["text"]
-        texts.append(text.head(CHECK_DOCUMENTS))
-        count, size = count + len(text), size + int(text.str.len_bytes().sum())
-        if count >= CHECK_DOCUMENTS or size >= CHECK_BYTES:
+        texts.append(read_parts(bundle).frame["text"].head(CHECK_DOCUMENTS))
+        count += len(texts[-1])
+        if count >= CHECK_DOCUMENTS:
             break
     for number, tokenizer in enumerate(measure.tokenizers):
         if texts:
@@ -89,7 +88,9 @@ def _take_in(found: Scan, measured: Measured) -> None:
             found.unreadable[source, reason] += 1
             found.first_line.setdefault((source, reason), line)
     if measured.signed is not None:
-        assert found.index and found.lines and found.paragraphs and measured.lines and measured.paragraphs
+        assert found.index is not None
+        assert found.lines is not None and found.paragraphs is not None  # noqa: PT018
+        assert measured.lines is not None and measured.paragraphs is not None  # noqa: PT018
         empty = np.flatnonzero(measured.numbers["empty"])  # no duplicates of each other: a hash of their own
         measured.signed.exact[empty, 0] = first + empty
         measured.signed.exact[empty, 1] = np.uint64(2**64 - 1)

@@ -1,4 +1,4 @@
-"""What is known of each document: columns of numbers on disk, and what is for people (id, line, start of text) in parts.
+"""What is known of each document: columns of numbers on disk, and parts of what is for people (id, line, first words).
 
 Numbers are appended bundle by bundle and read back column by column, so that a step holds only what it needs. Parts are
 read back in order. Everything lies in one directory that vanishes with the run.
@@ -31,7 +31,7 @@ _TYPES: dict[str, Any] = {
 
 
 class DocumentTable:
-    """Columns with a row for each document, numbered as they come, and parts: frames of names, of unreadable records."""
+    """Columns with a row for each document, numbered as they come; parts are frames: names, unreadable records."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -80,7 +80,7 @@ class DocumentTable:
 
     def part(self, kind: str, number: int) -> pl.DataFrame:
         """Return one frame."""
-        return pl.read_ipc(self.directory / f"{kind}-{number}", memory_map=False)
+        return pl.read_ipc(self.directory / f"{kind}-{number}")
 
     @property
     def spilled(self) -> int:

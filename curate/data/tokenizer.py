@@ -32,8 +32,8 @@ from curate.errors import CurateError, UsageError
 
 DEFAULT = "o200k_base"
 FAST_BYTES = 8 << 20  # texts of one call of gigatoken: its ids take about as much again, and a call costs 2 ms
-REFERENCE_BYTES = 1 << 20  # of one call of the reference, whose objects take 25 times as much as the text
-SAMPLE_ONE_IN = 10_000  # the reference is 30 to 50 times slower: the sample costs under 1 %
+REFERENCE_BYTES = 1 << 20  # of one call of the reference, whose objects take 20 times as much as the text
+SAMPLE_ONE_IN = 10_000  # the reference is 10 to 70 times slower: the sample costs under 1 %
 SAMPLE_BYTES = 1 << 20  # a longer text is never drawn: the reference would take a second for each 5 MB
 CHECK_DOCUMENTS, CHECK_CHARACTERS = 200, 2_000
 

@@ -54,9 +54,9 @@ def test_hashes_are_those_of_this_version():
     """Keys, shingles and exact hashes never change without a new KEYS_VERSION: saved indexes depend on them."""
     one = signed("The quick brown fox jumps over the lazy dog. Das Mädchen 中文文本 one more!")
     assert KEYS_VERSION == 1
-    assert [hex(h) for h in one.exact[0].tolist()] == ["EXACT0", "EXACT1"]
-    assert [hex(h) for h in one.keys[0, :2].tolist()] == ["KEY0", "KEY1"]
-    assert [hex(h) for h in one.shingles[:2].tolist()] == ["SH0", "SH1"]
+    assert [hex(h) for h in one.exact[0].tolist()] == ["0xd271d9d53e4b6ce0", "0xd638bea32956f2f"]
+    assert [hex(h) for h in one.keys[0, :2].tolist()] == ["0x9056b8471ac0f799", "0x29d580b3f2b087f1"]
+    assert [hex(h) for h in one.shingles[:2].tolist()] == ["0xd8107c9c", "0x8d8f041d"]
 
 
 def test_permutations_agree_like_independent_coins():
@@ -85,7 +85,7 @@ def test_recall_on_planted_edits_follows_the_curve():
     for _ in range(4000):
         words = generator.choices(vocabulary, k=generator.randint(60, 200))
         edited = list(words)
-        for _ in range(generator.randint(0, len(words) // 12)):
+        for _ in range(generator.randint(0, len(words) // 9)):
             edited[generator.randrange(len(words))] = generator.choice(vocabulary)
         pairs += [" ".join(words), " ".join(edited)]
     result = signed(*pairs)
@@ -93,11 +93,11 @@ def test_recall_on_planted_edits_follows_the_curve():
     similarity = np.array([jaccard_reference(sets[i].tolist(), sets[i + 1].tolist()) for i in range(0, len(sets), 2)])
     found = (result.keys[::2] == result.keys[1::2]).any(axis=1)
     promised = np.array([parameters.collision_probability(s) for s in similarity])
-    for low in np.arange(0.4, 1.0, 0.05):
+    for low in np.arange(0.5, 1.0, 0.05):
         inside = (similarity >= low) & (similarity < low + 0.05)
         assert inside.sum() >= 100
         spread = np.sqrt((promised[inside] * (1 - promised[inside])).sum())
-        assert abs(found[inside].sum() - promised[inside].sum()) <= 4 * spread + 1
+        assert abs(found[inside].sum() - promised[inside].sum()) <= 4 * spread + 1  # a count cannot be closer than one
 
 
 @pytest.mark.parametrize(

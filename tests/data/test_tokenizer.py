@@ -26,12 +26,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers, trainers
 
-from curate.data import encoders
+from curate.data import encoders, vocabulary
 from curate.data import tokenizer as module
 from curate.data.encoders import NotApplicable
 from curate.data.tokenizer import NASTY, Verified, load
 from curate.data.vocabulary import find, parse_ranks
-from curate.errors import CurateError, UsageError
+from curate.errors import CurateError, MissingExtra, UsageError
 
 sentencepiece = pytest.importorskip("sentencepiece")
 tiktoken = pytest.importorskip("tiktoken")
@@ -280,8 +280,6 @@ def test_new_code_points_go_to_the_reference(loaded):
 
 def test_engines_differ_only_where_unicode_does():
     """A rank file that shows each boundary: the engines agree on old code points, and on no other are they asked."""
-    import gigatoken
-
     draw = random.Random(1)
     points = draw.sample([c for c in range(0x80, 0x20000) if not 0xD800 <= c < 0xE000], 3000)
     points.append(0x16EBB)
@@ -300,10 +298,8 @@ def test_engines_differ_only_where_unicode_does():
     theirs = tiktoken.Encoding(
         "x", pat_str=find("o200k_base").pattern, mergeable_ranks=ranks, special_tokens={}
     ).encode_ordinary_batch(texts.to_list(), num_threads=1)
-    vocabulary = module.Vocabulary("x", "ranks", data, "", scheme="o200k")
-    fast = encoders.fast(vocabulary, False)
+    fast = encoders.fast(vocabulary.Vocabulary("x", "ranks", data, "", scheme="o200k"), False)
     differ = fast.count(texts) != np.array([len(tokens) for tokens in theirs])
-    assert gigatoken.Tokenizer
     assert differ.any()
     assert not (differ & ~fast.unsure(texts)).any()
 
@@ -332,7 +328,7 @@ def test_shapes_that_gigatoken_misreads_are_kept_from_it(paths, change, reason):
     document = orjson.loads(paths["gpt2"].read_bytes())
     change(document)
     with pytest.raises(NotApplicable, match=reason):
-        encoders.fast(module.Vocabulary("x", "json", orjson.dumps(document), ""), False)
+        encoders.fast(vocabulary.Vocabulary("x", "json", orjson.dumps(document), ""), False)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +350,7 @@ def test_splits_that_gigatoken_misreads_are_kept_from_it(paths, splits):
         bare,
     ]
     with pytest.raises(NotApplicable):
-        encoders.fast(module.Vocabulary("x", "json", orjson.dumps(document), ""), False)
+        encoders.fast(vocabulary.Vocabulary("x", "json", orjson.dumps(document), ""), False)
 
 
 def test_the_fixture_finds_a_misreading(monkeypatch, paths, folder):
@@ -462,7 +458,7 @@ def test_a_tekken_file_counts_as_mistral_does(folder):
     """The first ranks of a tekken.json with its pattern make a tiktoken encoding; its special tokens are not text."""
     ranks = sorted(parse_ranks(find("cl100k_base").data).items(), key=lambda item: item[1])[:20_000]
     entries = [{"rank": rank, "token_bytes": base64.b64encode(token).decode()} for token, rank in ranks]
-    pattern = module.find.__globals__["_TEKKEN_PATTERN"]
+    pattern = vocabulary._TEKKEN_PATTERN
     config = {"pattern": pattern, "default_vocab_size": 19_000, "default_num_special_tokens": 1_000}
     path = folder / "tekken.json"
     path.write_bytes(orjson.dumps({"config": config, "vocab": entries}))
@@ -502,6 +498,17 @@ def test_a_broken_definition_is_an_error(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(CurateError, match=message):
         load(str(path))
+
+
+def test_a_missing_library_is_named(monkeypatch, paths):
+    """Without tiktoken or sentencepiece the error names the extra to install."""
+    cases = ((paths["unigram"], "sentencepiece", "sentencepiece"), ("o200k_base", "tiktoken", "offline"))
+    for path, library, extra in cases:
+        monkeypatch.setitem(sys.modules, library, None)
+        monkeypatch.setitem(sys.modules, f"{library}_ext", None)
+        with pytest.raises(MissingExtra, match=f"needs {library}") as error:
+            load(str(path))
+        assert f"curate[{extra}]" in error.value.hint
 
 
 def test_importing_is_cheap():

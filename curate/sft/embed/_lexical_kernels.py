@@ -69,9 +69,9 @@ def kind(code: int) -> int:
 
 @cache
 def character_table() -> np.ndarray:
-    """Return `kind << 24 | fold` as uint32 for each code point below 0x20000; white space folds to a blank."""
-    codes = range(_TABLED)
-    return np.array([(k := kind(c)) << 24 | (0x20 if k == SPACE else fold(c)) for c in codes], dtype=np.uint32)
+    """Return, as uint32 for each code point below 0x20000, its folded form and the kind of that, shifted by 24."""
+    folded = [fold(code) for code in range(_TABLED)]
+    return np.array([(k := kind(code)) << 24 | (0x20 if k == SPACE else code) for code in folded], dtype=np.uint32)
 
 
 @_inline
@@ -155,7 +155,8 @@ def hash_row_reference(text: str) -> Counter[int]:
     words: list[int] = []
     grams, run = [0x20], False
     for character in text:
-        what, code = kind(ord(character)), fold(ord(character))
+        code = fold(ord(character))
+        what = kind(code)
         if what != SPACE:
             word = words.pop() if run and what == LETTER else int(_SEED)
             word = (word ^ code) * int(_FACTOR) % 2**64

@@ -28,6 +28,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,8 +134,8 @@ def _project(
     edges = block_edges(texts)
     sketched = 0
 
-    def project(block: int, _: int) -> int:
-        start, stop = edges[block], edges[block + 1]
+    def project(first: int, i: int, j: int) -> int:
+        start, stop = edges[first + i], edges[first + j]
         rows, vectors = tf_idf(hash_block(texts[start:stop]), idf), out[start:stop]
         multiply_rows(rows.ends, rows.columns, rows.values, basis, vectors)
         norm = np.linalg.norm(vectors, axis=1)
@@ -147,7 +148,7 @@ def _project(
 
     for first in range(0, len(edges) - 1, _STRIPE):
         last = min(first + _STRIPE, len(edges) - 1)
-        sketched += sum(map_blocks(lambda i, j: project(first + i, first + j), last - first, 1, workers))  # noqa: B023
+        sketched += sum(map_blocks(partial(project, first), last - first, 1, workers))
         if on_progress is not None:
             on_progress(edges[last], len(texts))
     return sketched
@@ -214,16 +215,17 @@ def tf_idf(counts: Sparse, idf: np.ndarray) -> Sparse:
 
 def tf_idf_reference(counts: np.ndarray, idf: np.ndarray) -> np.ndarray:
     """Return the dense TF-IDF rows of a dense matrix of counts, in float64."""
-    weights = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * idf.astype(np.float64)
-    norm: np.ndarray = np.linalg.norm(weights, axis=1, keepdims=True)
-    return weights / np.maximum(norm, 1e-300)
+    weights: np.ndarray = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * idf.astype(np.float64)
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    return weights
 
 
 def sketch(rows: Sparse, row: int) -> np.ndarray:
     """Return the values of one row summed into DIMENSIONS bins: never zero, because no value is negative."""
     entries = slice(rows.ends[row], rows.ends[row + 1])
     bins = rows.columns[entries] % DIMENSIONS
-    return np.bincount(bins, weights=rows.values[entries], minlength=DIMENSIONS).astype(np.float32)
+    total: np.ndarray = np.bincount(bins, weights=rows.values[entries], minlength=DIMENSIONS)
+    return total.astype(np.float32)
 
 
 # -- Randomised SVD ----------------------------------------------------------------------------------------------------
@@ -270,7 +272,7 @@ def orthonormal(x: np.ndarray, workers: int) -> np.ndarray:
     with one_blas_thread():
         energy, directions = np.linalg.eigh(sum(map_blocks(gram, len(x), _DENSE_BLOCK, workers)))
     energy, directions = energy[::-1], directions[:, ::-1]
-    kept = energy > 1e-10 * energy[0]
+    kept = energy > 1e-10 * energy.max(initial=0)
     turn = (directions[:, kept] / np.sqrt(energy[kept])).astype(np.float32)
     out = np.empty((len(x), turn.shape[1]), dtype=np.float32)
 

@@ -1,0 +1,269 @@
+"""The report of `curate tokens`: every count as one JSON object (contract: docs/tokens.md); the levels must add up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.config import as_text
+from curate.corpus.config import TokensConfig
+from curate.corpus.levels import EMPTY, EXACT, NEAR, Levels, Repetition, left
+from curate.corpus.measure import SHORT_LINE
+from curate.corpus.minhash import MinHashParameters
+from curate.corpus.scan import Scan
+from curate.corpus.text import I64, SCRIPTS, UNICODE_VERSION, Bool
+from curate.data.corpus import Corpus
+from curate.data.manifest import SCHEMA_VERSION, versions
+from curate.data.tokenizer import Tokenizer
+from curate.report.progress import Stages, peak_memory_bytes
+
+SHOWN_CLUSTERS = 10
+SHOWN_MEMBERS = 4
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of the document table that the report sums over, and which documents each level leaves."""
+
+    source: npt.NDArray[np.int32]
+    script: npt.NDArray[np.int8]
+    bytes: I64
+    characters: I64
+    tokens: list[I64]
+    reason: npt.NDArray[np.uint8]
+    kept: Bool
+
+
+def build_report(
+    *, corpus: Corpus, found: Scan, levels: Levels, lines: Repetition | None, paragraphs: Repetition | None,
+    tokenizers: Sequence[Tokenizer], config: TokensConfig, notes: Sequence[str], stages: Stages,
+) -> dict[str, Any]:  # fmt: skip
+    """Put the facts of a run together; the counts must add up, or the run fails."""
+    table = found.table
+    columns = Columns(
+        table["source"], table["script"], table["bytes"], table["characters"],
+        [table[f"tokens_{i}"] for i in range(len(tokenizers))], levels.reason, levels.kept,
+    )  # fmt: skip
+    names = [tokenizer.about["name"] for tokenizer in tokenizers]
+    unreadable: Counter[int] = Counter()
+    for (source, _), count in found.unreadable.items():
+        unreadable[source] += count
+    sources = _sources(corpus, columns, unreadable)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": "tokens",
+        "documents": _documents(columns, sum(unreadable.values())),
+        "bytes": int(columns.bytes.sum()),
+        "characters": int(columns.characters.sum()),
+        "tokens": _tokens(columns, levels, lines),
+        "tokenizer": _about(tokenizers, found, 0),
+        "tokenizers": [_about(tokenizers, found, i) for i in range(len(tokenizers))],
+        "by_source": [
+            {"source": item.name, **_group(columns, columns.source == i, names, unreadable[i])}
+            for i, item in enumerate(corpus.items)
+        ],
+        "by_script": sorted(
+            (
+                {"script": SCRIPTS[i], **_group(columns, columns.script == i, names, None)}
+                for i in np.unique(columns.script).tolist()
+            ),
+            key=lambda group: (-group["bytes"], group["script"]),
+        ),
+        "lines": _repetition(lines, columns, levels, SHORT_LINE),
+        "paragraphs": _repetition(paragraphs, columns, levels, SHORT_LINE),
+        "near": _near(config, levels),
+        "clusters": _clusters(found, corpus, columns, levels),
+        "lengths": _lengths(columns),
+        "sources": sources,
+        "notes": list(notes),
+        "config": {f.name: as_text(getattr(config, f.name)) for f in fields(config)},
+        "versions": versions() | {"unicode": UNICODE_VERSION},
+        "seconds": {name: round(value, 3) for name, value in stages.seconds.items()},
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def _documents(columns: Columns, unreadable: int) -> dict[str, int]:
+    reasons = np.bincount(columns.reason, minlength=4).tolist()
+    counts = {
+        "read": len(columns.reason) + unreadable,
+        "unreadable": unreadable,
+        "empty": reasons[EMPTY],
+        "duplicate_exact": reasons[EXACT],
+        "duplicate_near": reasons[NEAR],
+        "unique": int(columns.kept.sum()),
+    }
+    if counts["read"] != sum(counts.values()) - counts["read"]:
+        raise AssertionError(f"documents do not add up: {counts}")
+    return counts
+
+
+def _tokens(columns: Columns, levels: Levels, lines: Repetition | None) -> dict[str, int | None]:
+    names = ("total", "after_exact", "after_lines", "after_near", "unique")
+    if not columns.tokens:
+        return dict.fromkeys(names)
+    tokens = columns.tokens[0]
+    exact = int(tokens[levels.distinct].sum())
+    near = int(tokens[levels.kept].sum())
+    after_lines = exact if lines is None else int(left(tokens, columns.bytes, lines.bytes)[levels.distinct].sum())
+    return dict(zip(names, (int(tokens.sum()), exact, after_lines, near, near), strict=True))
+
+
+def _about(tokenizers: Sequence[Tokenizer], found: Scan, number: int) -> dict[str, Any] | None:
+    if number >= len(tokenizers):
+        return None
+    verified = found.verified[number]
+    return tokenizers[number].about | {
+        "verified": {f.name: getattr(verified, f.name) for f in fields(verified)},
+    }
+
+
+def _group(columns: Columns, member: Bool, names: Sequence[str], unreadable: int | None) -> dict[str, Any]:
+    """Return what there is of a source or a script, and what is left of it."""
+    reasons = np.bincount(columns.reason[member], minlength=4).tolist()
+    size, characters = int(columns.bytes[member].sum()), int(columns.characters[member].sum())
+    sums = [int(tokens[member].sum()) for tokens in columns.tokens]
+    group: dict[str, Any] = {
+        "documents": int(member.sum()) + (unreadable or 0),
+        "empty": reasons[EMPTY],
+        "duplicate_exact": reasons[EXACT],
+        "duplicate_near": reasons[NEAR],
+        "unique": int((member & columns.kept).sum()),
+        "bytes": size,
+        "characters": characters,
+        "tokens": sums[0] if sums else None,
+        "unique_tokens": int(columns.tokens[0][member & columns.kept].sum()) if sums else None,
+        "characters_per_token": _ratio(characters, sums[0]) if sums else None,
+        "bytes_per_token": {name: _ratio(size, total) for name, total in zip(names, sums, strict=True)},
+        "length": _spread((columns.tokens or [columns.bytes])[0][member]),
+    }
+    return group if unreadable is None else {**group, "unreadable": unreadable}
+
+
+def _ratio(above: int, below: int) -> float | None:
+    return round(above / below, 4) if below else None
+
+
+def _spread(lengths: I64) -> dict[str, int] | None:
+    """Return how long documents are: tokens, or bytes where none are counted."""
+    if not len(lengths):
+        return None
+    median, p95 = np.percentile(lengths, (50, 95), method="inverted_cdf").tolist()
+    return {"median": int(median), "p95": int(p95), "longest": int(lengths.max())}
+
+
+def _repetition(found: Repetition | None, columns: Columns, levels: Levels, least: int) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    alive = levels.distinct
+    repeated = None
+    if columns.tokens:
+        tokens = columns.tokens[0][alive]
+        repeated = int((tokens - left(tokens, columns.bytes[alive], found.bytes[alive])).sum())
+    return {
+        "read": found.of,
+        "repeated": found.count,
+        "repeated_bytes": int(found.bytes[alive].sum()),
+        "repeated_tokens": repeated,
+        "repeated_tokens_are": "estimated by the share of bytes in each document",
+        "least_bytes": least,
+        "dropped": False,
+    }
+
+
+def _near(config: TokensConfig, levels: Levels) -> dict[str, Any] | None:
+    if config.dedup != "near":
+        return None
+    parameters = MinHashParameters(config.ngram, config.bands, config.rows, config.threshold)
+    curve = {f"{s / 100:.2f}": round(parameters.collision_probability(s / 100), 4) for s in range(30, 101, 5)}
+    return {
+        "ngram": config.ngram, "bands": config.bands, "rows": config.rows, "threshold": config.threshold,
+        **levels.comparisons, "chance_to_be_compared": curve,
+    }  # fmt: skip
+
+
+def _clusters(found: Scan, corpus: Corpus, columns: Columns, levels: Levels) -> dict[str, Any] | None:
+    if found.index is None:
+        return None
+    largest = range(min(SHOWN_CLUSTERS, len(levels.sizes)))
+    members = {number: np.flatnonzero(levels.cluster == number) for number in largest}
+    wanted = {}
+    for number, documents in members.items():
+        keep = levels.survivors[number]
+        shown = documents[np.argsort(np.argsort(levels.order)[documents])]
+        wanted[number] = [keep] if keep >= 0 else []
+        wanted[number] += [d for d in shown.tolist() if d != keep][: SHOWN_MEMBERS - len(wanted[number])]
+    names = _named(found, corpus, sorted({int(d) for shown in wanted.values() for d in shown}))
+    return {
+        "count": len(levels.sizes),
+        "sizes": _sizes(levels.sizes),
+        "largest": [
+            {
+                "cluster": number,
+                "documents": int(levels.sizes[number]),
+                "tokens": int(columns.tokens[0][members[number]].sum()) if columns.tokens else None,
+                "kept": names[int(levels.survivors[number])] if levels.survivors[number] >= 0 else None,
+                "dropped": [names[int(d)] for d in wanted[number] if d != levels.survivors[number]],
+            }
+            for number in largest
+        ],
+    }
+
+
+def _sizes(sizes: I64) -> list[dict[str, int]]:
+    """Return how many clusters there are of each size, by powers of two."""
+    bins = np.bincount(np.log2(sizes).astype(np.int64)) if len(sizes) else np.empty(0, np.int64)
+    return [{"from": 2**i, "to": 2 ** (i + 1) - 1, "clusters": int(n)} for i, n in enumerate(bins) if n]
+
+
+def _named(found: Scan, corpus: Corpus, documents: list[int]) -> dict[int, dict[str, Any]]:
+    """Return source, line, id and the start of the text of some documents."""
+    table, names = found.table, {}
+    parts = np.searchsorted(table.first_of_part, documents, side="right") - 1
+    for part in np.unique(parts).tolist():
+        frame = table.part("names", part)
+        for row in frame.filter(frame["document"].is_in(documents)).iter_rows(named=True):
+            names[row["document"]] = {
+                "id": row["id"] or f"{corpus.items[row['source']].name}:{row['line']}",
+                "source": corpus.items[row["source"]].name,
+                "line": row["line"],
+                "text": row["start"],
+            }
+    return names
+
+
+def _lengths(columns: Columns) -> dict[str, Any]:
+    """Return how many documents there are of each length, and how many tokens they hold, by powers of two."""
+    lengths = (columns.tokens or [columns.bytes])[0]
+    place = np.where(lengths > 0, np.log2(np.maximum(lengths, 1)).astype(np.int64) + 1, 0)
+    counts = np.bincount(place)
+    kept = np.bincount(place[columns.kept], minlength=len(counts))
+    sums = np.bincount(place, weights=lengths)
+    return {
+        "unit": "tokens" if columns.tokens else "bytes",
+        "bins": [
+            {
+                "from": 2 ** (i - 1) if i else 0, "to": 2**i - 1 if i else 0,
+                "documents": int(n), "unique": int(kept[i]), "sum": int(sums[i]),
+            }
+            for i, n in enumerate(counts) if n
+        ],
+    }  # fmt: skip
+
+
+def _sources(corpus: Corpus, columns: Columns, unreadable: Mapping[int, int]) -> list[dict[str, Any]]:
+    counts = np.bincount(columns.source, minlength=len(corpus.items))
+    return [
+        {
+            "path": item.name,
+            "sha256": corpus.streams[i].sha256 if i in corpus.streams and corpus.streams[i].size else None,
+            "bytes": corpus.streams[i].size if i in corpus.streams else None,
+            "records": int(counts[i]) + unreadable[i],
+        }
+        for i, item in enumerate(corpus.items)
+    ]

@@ -1,0 +1,48 @@
+"""The result of a count, and its directory on disk."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from curate.config import as_text
+from curate.corpus.config import TokensConfig
+from curate.corpus.ledger import write_ledger, write_unreadable
+from curate.corpus.levels import Levels
+from curate.corpus.scan import Scan
+from curate.data.corpus import Corpus
+from curate.data.manifest import OutputDirectory, write_json, write_manifest
+
+
+@dataclass(frozen=True)
+class TokenReport:
+    """What `count_tokens` returns: `report` is what report.json holds (docs/tokens.md).
+
+    The rest is kept for writing; what lies on disk for it goes when this object does.
+    """
+
+    config: TokensConfig
+    report: dict[str, Any]
+    corpus: Corpus
+    found: Scan
+    levels: Levels
+    scratch: tempfile.TemporaryDirectory[str]
+
+    def write(self, directory: str | Path, *, force: bool = False) -> Path:
+        """Write the output directory (files: docs/tokens.md); it appears under its name only when complete.
+
+        Raises UsageError when the directory holds files, CurateError when it cannot be written.
+        """
+        with OutputDirectory(directory, force=force) as out:
+            self.write_into(out.path)
+        return Path(directory)
+
+    def write_into(self, path: Path) -> None:
+        """Write all files into an existing directory."""
+        write_ledger(self.found, self.levels, self.corpus, path / "ledger")
+        write_unreadable(self.found, self.corpus, path / "unreadable.jsonl")
+        write_json(path / "report.json", self.report)
+        settings = {f.name: as_text(getattr(self.config, f.name)) for f in fields(self.config)}
+        write_manifest(path, command="tokens", config=settings, sources=self.report["sources"])

@@ -1,0 +1,144 @@
+"""A token count as a person reads it: at most 80 columns, numbers aligned, nothing decorative."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+SHOWN_SOURCES = 20
+SHOWN_CLUSTERS = 5
+
+
+def print_tokens(report: Mapping[str, Any], out: str | None, console: Console, *, explain: bool = False) -> None:
+    """Print the report of a token count; with `explain` how likely the search compares a pair, too."""
+    parts: list[Any] = [_levels(report), _groups(report, "by_source", "source"), _groups(report, "by_script", "script")]
+    if len(report["tokenizers"]) > 1:
+        parts.append(_tokenizers(report))
+    if report["clusters"] and report["clusters"]["count"]:
+        parts.append(_clusters(report))
+    if explain and report["near"]:
+        parts.append(_explain(report))
+    parts.append(_how(report))
+    console.print(Group(*parts))
+    if out is not None:
+        console.print(f"[bold]report, ledger and manifest[/] in {out}", highlight=False)
+
+
+def _levels(report: Mapping[str, Any]) -> Table:
+    """Return what is left level by level, in documents and in tokens."""
+    documents, tokens = report["documents"], report["tokens"]
+    table = _table("", "documents", "tokens", "of total")
+
+    def row(name: str, count: int | None, left: int | None, style: str = "") -> None:
+        share = f"{left / tokens['total']:.1%}" if left is not None and tokens["total"] else ""
+        cells = (name, _number(count), _number(left), share)
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+
+    row("read", documents["read"], tokens["total"])
+    if documents["unreadable"]:
+        row("  unreadable", -documents["unreadable"], None)
+    if documents["empty"]:
+        row("  empty", -documents["empty"], None)
+    if report["lines"]:
+        count = documents["read"] - documents["unreadable"] - documents["empty"] - documents["duplicate_exact"]
+        row("without exact duplicates", count, tokens["after_exact"])
+        row("  and lines seen before" + ("" if report["lines"]["dropped"] else " (estimate)"), None,
+            tokens["after_lines"])  # fmt: skip
+    if report["near"]:
+        row("without near-duplicates", documents["unique"], tokens["after_near"])
+    row("unique", documents["unique"], tokens["unique"], "bold")
+    return table
+
+
+def _groups(report: Mapping[str, Any], key: str, title: str) -> Group:
+    groups = report[key]
+    shown = sorted(groups, key=lambda group: -group["bytes"])[:SHOWN_SOURCES]
+    unit = "tokens" if report["tokenizer"] else "bytes"
+    unique = "unique_tokens" if report["tokenizer"] else None
+    table = _table(title, "documents", unit, "unique", "chars/token", "median")
+    for group in shown:
+        table.add_row(
+            Text(_short(group[title])), _number(group["documents"]), _number(group[unit]),
+            _number(group[unique]) if unique else _number(group["unique"]),
+            f"{group['characters_per_token']:.2f}" if group["characters_per_token"] else "",
+            _number(group["length"]["median"]) if group["length"] else "",
+        )  # fmt: skip
+    rest = Text(f"and {len(groups) - len(shown)} more" if len(groups) > len(shown) else "")
+    return Group(Text(), table, *([rest] if rest.plain else []))
+
+
+def _tokenizers(report: Mapping[str, Any]) -> Group:
+    """Return bytes per token of several tokenizers side by side, by source and by script."""
+    names = [about["name"] for about in report["tokenizers"]]
+    table = _table("bytes per token", *(_short(name, 20) for name in names))
+    for key, title in (("by_source", "source"), ("by_script", "script")):
+        for group in report[key][:SHOWN_SOURCES]:
+            ratios = (group["bytes_per_token"][name] for name in names)
+            table.add_row(Text(_short(group[title])), *(f"{ratio:.2f}" if ratio else "" for ratio in ratios))
+    return Group(Text(), table)
+
+
+def _clusters(report: Mapping[str, Any]) -> Group:
+    clusters = report["clusters"]
+    lines = [Text(f"\n{clusters['count']:,} clusters of duplicates; the largest:")]
+    for cluster in clusters["largest"][:SHOWN_CLUSTERS]:
+        tokens = f", {cluster['tokens']:,} tokens" if cluster["tokens"] is not None else ""
+        lines.append(Text(f"  {cluster['documents']:,} documents{tokens}", style="bold"))
+        members = [("kept", cluster["kept"])] if cluster["kept"] else [("", None)]
+        members += [("dropped", member) for member in cluster["dropped"][:2]]
+        lines += [Text(f"    {what:<8}{_start(member)}") for what, member in members if member]
+    return Group(*lines)
+
+
+def _start(member: Mapping[str, Any]) -> str:
+    text = " ".join(member["text"].split())
+    return f"{_short(member['id'], 24)}  {text}"[:66]
+
+
+def _explain(report: Mapping[str, Any]) -> Group:
+    near = report["near"]
+    said = Text(
+        f"\n{near['bands']} bands of {near['rows']} values, {near['ngram']}-grams; merged from a Jaccard similarity of "
+        f"{near['threshold']}.\n{near['candidates']:,} pairs were compared: {near['merged']:,} similar, "
+        f"{near['false']:,} not, {near['unchecked']:,} left out."
+    )
+    table = _table("similarity", "chance to be compared")
+    for similarity, chance in near["chance_to_be_compared"].items():
+        table.add_row(similarity, f"{chance:.1%}")
+    return Group(said, table)
+
+
+def _how(report: Mapping[str, Any]) -> Text:
+    lines = []
+    for about in report["tokenizers"]:
+        verified = about["verified"]
+        lines.append(f"tokenizer  {about['name']} by {about['engine']}, {verified['documents']:,} documents compared")
+        if verified["sent_to_reference"]:
+            lines.append(f"           {verified['sent_to_reference']:,} documents counted by the reference")
+    seconds = report["seconds"]
+    slowest = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)
+    total = sum(seconds.values())
+    rate = f", {report['bytes'] / total / 1e6:,.0f} MB of text a second" if total >= 1 else ""
+    lines.append(f"time       {total:.1f} s ({slowest}){rate}")
+    lines.append(f"memory     {report['peak_memory_bytes'] / 2**30:.2f} GiB at the peak")
+    return Text("\n" + "\n".join(lines))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", min_width=28 if i == 0 else None, no_wrap=True)
+    return table
+
+
+def _short(name: str, width: int = 28) -> str:
+    """Cut a name to its end, which tells files apart."""
+    return name if len(name) <= width else "…" + name[1 - width :]
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
