@@ -237,7 +237,7 @@ def propose(params: float, vocab: int = 32_000) -> Shape | None:
     matters.
     """
     aspect = min(128.0, max(32.0, 64 * (params / 1e8) ** (1 / 6)))
-    found: list[tuple[float, Shape]] = []
+    found: list[tuple[bool, float, Shape]] = []
     for layers in range(2, 161, 1 if params < 1e8 else 2):
         guess = math.sqrt(params / (12 * layers))
         step = next(step for below, step in ((512, 64), (1536, 128), (8192, 256), (math.inf, 512)) if guess < below)
@@ -245,8 +245,8 @@ def propose(params: float, vocab: int = 32_000) -> Shape | None:
             shape = _llama(layers, width, vocab, tied=params < 1e9)
             off = abs(math.log(count(shape).total / params))
             if off < 0.25:
-                found.append((20 * off + abs(math.log(width / layers / aspect)), shape))
-    return min(found, key=lambda pair: pair[0])[1] if found else None
+                found.append((off >= 0.05, 20 * off + abs(math.log(width / layers / aspect)), shape))
+    return min(found, key=lambda one: one[:2])[2] if found else None
 
 
 def _llama(layers: int, width: int, vocab: int, tied: bool) -> Shape:

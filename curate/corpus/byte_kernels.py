@@ -19,9 +19,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compile at the first call and keep the result on disk; the interpreter lock is released while it runs."""
-    compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    return cast("F", compiled)
+    """Compile at the first call and keep the result on disk; the interpreter lock is released while it runs.
+
+    Where no directory can be written (a read-only installation without a home), it is compiled in each process.
+    """
+    try:
+        return cast("F", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+    except RuntimeError:
+        return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
 
 
 # Multipliers: odd, from the literature of multiplicative hashing (xxHash's primes, MurmurHash3's fmix64).

@@ -38,8 +38,8 @@ from curate.corpus.spill import Records, Sets, in_runs
 from curate.corpus.text import I32, I64, U32, U64, Bool, buffers
 from curate.errors import UsageError
 
-_EXHAUSTIVE = 1024
-_LEADERS = 16
+_EXHAUSTIVE = 1024  # documents: half a million comparisons, a second or two (our choice)
+_LEADERS = 16  # our choice
 _PAIRS = 1 << 20  # compared in one go: 8 MB
 _PART = 1 << 17  # shingles sorted in one call
 _CHUNK = 4096  # texts signed in one call
@@ -252,8 +252,9 @@ class _Merging:
             rest = rest[roots(self.parent, rest) != roots(self.parent, leader)]
             if len(rest) < 2:
                 break
-        sizes = np.unique(roots(self.parent, members), return_counts=True)[1]
-        apart_pairs = (len(members) ** 2 - int((sizes.astype(np.int64) ** 2).sum())) // 2
+        groups = np.where(members < self.settled, -1, roots(self.parent, members).astype(np.int64))
+        sizes = np.unique(groups, return_counts=True)[1]
+        apart_pairs = (len(members) ** 2 - int((sizes**2).sum())) // 2
         self.unchecked += max(apart_pairs - (self.candidates - self.merged - before), 0)
 
     def _compare(self, left: U32, right: U32) -> None:

@@ -7,7 +7,7 @@ them). A record without a text is a row of `unreadable`, with its reason and its
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ class Part(NamedTuple):
 class Documents(NamedTuple):
     """What parts hold: a row of `frame` for each document, a row of `unreadable` for each record that is none.
 
-    `mended` counts (source, what); `raw` are the records of `frame` as JSON lines, where asked for.
+    `mended` counts (source, what); `raw` are the records of `frame` as JSON without line breaks, where asked for.
     """
 
     frame: pl.DataFrame
@@ -63,9 +63,9 @@ class _Rows(NamedTuple):
     offset: Callable[[int], int | None]
 
 
-def read_parts(parts: Iterable[Part], raw: bool = False) -> Documents:
-    """Read parts into one table of documents; with `raw` their records too."""
-    read = [_read(part, raw) for part in parts]
+def read_parts(parts: Iterable[Part], names: Sequence[str] | None = None) -> Documents:
+    """Read parts into one table of documents; with `names` (of all sources) their records as JSON too."""
+    read = [_read(part, names) for part in parts]
     if len(read) == 1:
         return read[0]
     return Documents(
@@ -76,12 +76,12 @@ def read_parts(parts: Iterable[Part], raw: bool = False) -> Documents:
     )
 
 
-def _read(part: Part, raw: bool) -> Documents:
+def _read(part: Part, names: Sequence[str] | None) -> Documents:
     content = part.content
     if isinstance(content, Piece) and content.fault is not None:
         fault = [(part.source, content.line, content.offset, content.fault, _shown(content.data))]
         return Documents(pl.DataFrame(schema=FRAME), _table(fault), Counter(), [])
-    rows = _rows(part)
+    rows = _rows(part, names[part.source] if names else "")
     found = rows.found
     frame = pl.DataFrame(
         {"source": pl.repeat(part.source, len(found.row), dtype=pl.Int32, eager=True), "line": rows.line[found.row]},
@@ -91,13 +91,13 @@ def _read(part: Part, raw: bool) -> Documents:
         (part.source, int(rows.line[row]), rows.offset(row), reason, _shown(rows.raw(row))) for row, reason in found.bad
     ]
     mended = Counter({(part.source, what): count for what, count in found.mended.items()})
-    return Documents(frame, _table(bad), mended, [rows.raw(row) for row in found.row.tolist()] if raw else [])
+    return Documents(frame, _table(bad), mended, [rows.raw(row) for row in found.row.tolist()] if names else [])
 
 
-def _rows(part: Part) -> _Rows:
+def _rows(part: Part, name: str) -> _Rows:
     content = part.content
     if isinstance(content, Plain):
-        return _of_plain(content)
+        return _of_plain(content, name)
     if isinstance(content, Piece):
         return _of_lines(content, part.wanted) if content.spans is None else _of_spans(content, part.wanted)
     if isinstance(content, pl.DataFrame):
@@ -141,9 +141,14 @@ def _of_spans(piece: Piece, wanted: Wanted) -> _Rows:
     )
 
 
-def _of_plain(plain: Plain) -> _Rows:
+def _of_plain(plain: Plain, name: str) -> _Rows:
     found, lines, starts = from_plain(plain)
-    return _Rows(found, lines, lambda row: orjson.dumps({"text": found.text[row]}), lambda row: int(starts[row]))
+
+    def raw(row: int) -> bytes:
+        line = int(lines[row])
+        return _dumped({"id": f"{name}:{line}", "text": found.text[row], "source": name, "line": line})
+
+    return _Rows(found, lines, raw, lambda row: int(starts[row]))
 
 
 def _on_one_line(raw: bytes) -> bytes:

@@ -62,9 +62,9 @@ def brute_force(s: Signed, rank: list[int], threshold: float) -> list[int]:
         survivor[:] = [new if x == old else x for x in survivor]
 
     for a, b in combinations(range(n), 2):
-        if (s.exact[a] == s.exact[b]).all():
-            unite(a, b)
-        elif sets[a] and sets[b] and (s.keys[a] == s.keys[b]).any() and jaccard_reference(sets[a], sets[b]) >= threshold:
+        same = (s.exact[a] == s.exact[b]).all()
+        candidates = sets[a] and sets[b] and (s.keys[a] == s.keys[b]).any()
+        if same or (candidates and jaccard_reference(sets[a], sets[b]) >= threshold):
             unite(a, b)
     return survivor
 
@@ -89,25 +89,27 @@ def test_brute_force(seed, parameters):
 
 @pytest.mark.parametrize("parameters", [MANY_CANDIDATES, DEFAULTS])
 def test_order_chunks_workers_and_memory_change_nothing(parameters, tmp_path):
-    """Survivors, named by their keys, and all counts are the same for shuffled input, small chunks, threads and spill."""
+    """Survivors, named by their keys, and all counts are the same for other orders, chunks, threads and on disk."""
     texts = families(7, 400)
     keys = np.random.default_rng(1).integers(0, 2**64, (len(texts), 2), dtype=np.uint64)
 
     def outcome(order, chunk, workers, **options):
         index = indexed([texts[i] for i in order], parameters, chunk, **options)
         found = index.clusters(keys[order], workers=workers)
-        by_key = dict(zip(map(tuple, keys[order].tolist()), map(tuple, keys[order][found.survivor].tolist()), strict=True))
+        by_key = dict(
+            zip(map(tuple, keys[order].tolist()), map(tuple, keys[order][found.survivor].tolist()), strict=True)
+        )
         exact = {tuple(key) for key in keys[order][found.exact].tolist()}
-        return (by_key, exact, found.candidates, found.merged, found.unchecked), index.spilled
+        return (by_key, exact, found.candidates, found.merged, found.unchecked), index
 
     straight = list(range(len(texts)))
     shuffled = random.Random(0).sample(straight, len(straight))
-    expected, on_disk = outcome(straight, 1000, 1)
-    assert on_disk == 0
+    expected, in_memory = outcome(straight, 1000, 1)
+    assert in_memory.spilled == 0
     assert outcome(shuffled, 7, 3)[0] == expected
     small, on_disk = outcome(shuffled, 16, 2, memory=20_000, directory=tmp_path)
     assert small == expected
-    assert on_disk > 100_000
+    assert min(on_disk.records.spilled, on_disk.sets.spilled) > 10_000
 
 
 def test_partitions_change_nothing(monkeypatch):
@@ -137,8 +139,6 @@ def test_templates_are_counted_not_hidden(monkeypatch):
     assert some.unchecked > 0
     assert (everything.survivor[some.survivor] == everything.survivor).all()
     assert some.kept.sum() >= everything.kept.sum()
-    monkeypatch.setattr(module, "_LEADERS", 1000)
-    assert indexed(texts, MANY_CANDIDATES).clusters().candidates > 0
 
 
 def test_a_chain_is_one_cluster_with_one_survivor():
@@ -235,7 +235,7 @@ def test_instructions_are_not_lost(shared_data):
 
 
 def test_pairs_judged_by_people(shared_data):
-    """Of 99 pairs of web pages, at most one that people call different is merged, and three in five that they call alike."""
+    """Of 99 pairs of web pages, one at most that people call different is merged, and three in five of the alike."""
     rows = records(shared_data / "pairs" / "near_dup_web_pairs.jsonl.gz")
     alike = np.array([int(row["label"]) >= 1 for row in rows])
     merged = np.array([find_duplicates(pl.Series([r["text_a"], r["text_b"]]), DEFAULTS).kept.sum() == 1 for r in rows])

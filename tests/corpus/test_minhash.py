@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -24,6 +26,13 @@ def share_a_band(signed) -> bool:
 
 def rows(signed):
     return np.split(signed.shingles, signed.shingle_offsets[1:-1])
+
+
+def test_importing_costs_no_compiler():
+    """The public modules import neither numba nor pyarrow: options can be read and errors told without them."""
+    modules = "curate.corpus.clusters, curate.corpus.lines, curate.corpus.saved_index"
+    code = f"import sys, {modules}; print([m for m in ('numba', 'pyarrow', 'torch') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +69,7 @@ def test_hashes_are_those_of_this_version():
 
 
 def test_permutations_agree_like_independent_coins():
-    """Of 112 permutations, J * 112 agree on two sets of similarity J on average, with the variance of that many coins."""
+    """Of 112 permutations, 112 J agree on two sets of similarity J on average, with the variance of 112 coins."""
     constants = permutations(MinHashParameters())
     generator = np.random.default_rng(0)
     for similarity in (0.3, 0.5, 0.7, 0.9):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -69,11 +70,26 @@ def test_folding_is_final():
     assert np.isin(again >> CLASS_SHIFT & 7, [WORD, SINGLE]).all()
 
 
+def test_folded_text_fits_its_scratch():
+    """Folded, a code point takes at most one and a half times its bytes, blanks around a single one included."""
+    table = code_points()
+    codes = np.arange(len(table))
+
+    def size(code):
+        return 1 + (code >= 0x80) + (code >= 0x800).astype(int) + (code >= 0x10000)
+
+    single = table >> CLASS_SHIFT & 7 == SINGLE
+    assert (size(table & FOLDED)[~single] <= 1.5 * size(codes)[~single]).all()
+    assert (size(table & FOLDED)[single] + 2 <= 5 / 3 * size(codes)[single]).all()
+
+
 def test_buffers_of_slices_nulls_and_nothing():
     """Buffers hold the texts of a slice and of several chunks; null is an empty text."""
-    series = pl.concat([pl.Series(["left out", "é"]), pl.Series([None, "", "中文"], dtype=pl.String)], rechunk=False)[1:]
+    series = pl.concat([pl.Series(["left out", "é"]), pl.Series([None, "", "中文"], dtype=pl.String)], rechunk=False)[
+        1:
+    ]
     data, offsets = buffers(series)
-    assert [data[a:b].tobytes().decode() for a, b in zip(offsets, offsets[1:], strict=False)] == ["é", "", "", "中文"]
+    assert [data[a:b].tobytes().decode() for a, b in pairwise(offsets)] == ["é", "", "", "中文"]
     data, offsets = buffers(pl.Series([], dtype=pl.String))
     assert (len(data), offsets.tolist()) == (0, [0])
 
@@ -83,7 +99,7 @@ def test_buffers_of_slices_nulls_and_nothing():
 def test_normal_form_c(texts):
     """Every text comes out as `unicodedata` puts it, those that are in normal form C already untouched."""
     data, offsets = normal_form_c(*buffers(pl.Series(texts, dtype=pl.String)))
-    got = [data[a:b].tobytes().decode() for a, b in zip(offsets, offsets[1:], strict=False)]
+    got = [data[a:b].tobytes().decode() for a, b in pairwise(offsets)]
     assert got == [unicodedata.normalize("NFC", text) for text in texts]
 
 

@@ -439,11 +439,12 @@ def test_a_line_that_is_too_long_costs_little_memory(tmp_path):
             file.write(bytes([120]) * 1_000_000)
         file.write(b'"}\n' + lines(record(2)))
     code = (
-        "import resource, sys\n"
+        "import sys\n"
         "from curate.data.read import read_rows\n"
         "rows = read_rows([sys.argv[1]])\n"
         "print(rows.frame['error'].to_list(), len(rows.unreadable['text'][0]))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+        "from curate.report.progress import peak_memory_bytes\n"
+        "print(peak_memory_bytes() // 2**20)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "rows.jsonl.gz")], capture_output=True, text=True, check=True

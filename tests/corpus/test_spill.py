@@ -1,0 +1,85 @@
+"""Records and sets come back whole, from memory and from disk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.corpus import spill
+from curate.corpus.spill import Records, Sets
+from curate.errors import CurateError
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 3), max_size=40), max_size=8),
+    st.sampled_from([0, 300, 1 << 20]),
+    st.sampled_from([3, 1 << 20]),
+)
+def test_records_come_back_grouped(chunks, memory, partition):
+    """Every pair comes back once, sorted by key, each key in one partition; the cut depends on the number alone."""
+    before, spill._PARTITION = spill._PARTITION, partition
+    try:
+        records, number, expected = Records(memory, dtype=np.uint64), 0, []
+        for chunk in chunks:
+            keys = np.array(chunk, dtype=np.uint64)
+            values = np.arange(number, number + len(chunk), dtype=np.uint64)
+            number += len(chunk)
+            records.append(keys, values)
+            expected += zip(keys.tolist(), values.tolist(), strict=True)
+        for _ in range(2):  # they can be read again
+            parts = [(keys.tolist(), values.tolist()) for keys, values in records.partitions()]
+            assert sorted(pair for part in parts for pair in zip(*part, strict=True)) == sorted(expected)
+            together = [key for keys, _ in parts for key in keys]
+            assert together == sorted(together)
+            assert sum(len(set(keys)) for keys, _ in parts) == len(set(together))
+    finally:
+        spill._PARTITION = before
+    assert (records.spilled > 0) == (number > max(memory // (4 * 16), 1))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.lists(st.lists(st.integers(0, 2**32 - 1), max_size=9), max_size=6), max_size=6),
+    st.sampled_from([0, 40, 1 << 20]),
+    st.data(),
+)
+def test_sets_come_back_by_number(chunks, memory, data):
+    """Any ascending choice of rows comes back as it was put in."""
+    sets, rows = Sets(memory), []
+    for chunk in chunks:
+        offsets = np.cumsum([3, *map(len, chunk)], dtype=np.int64)  # a slice of a longer array
+        sets.append(np.array([7, 7, 7, *(v for row in chunk for v in row)], dtype=np.uint32), offsets)
+        rows += chunk
+    for _ in range(2):
+        chosen = sorted(data.draw(st.sets(st.sampled_from(range(len(rows)))))) if rows else []
+        values, offsets = sets.fetch(np.array(chosen, dtype=np.int64))
+        assert [part.tolist() for part in np.split(values, offsets[1:-1])][: len(chosen)] == [rows[i] for i in chosen]
+
+
+def test_a_directory_that_cannot_be_written(tmp_path):
+    """Where intermediate results cannot be kept, the error names the directory and the option to change it."""
+    records = Records(0, tmp_path / "missing")
+    with pytest.raises(CurateError, match="missing: No such file") as error:
+        records.append(np.zeros(3, np.uint64), np.zeros(3, np.uint32))
+    assert "--tmp" in error.value.hint
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    """A disk that fills up ends the run with what to do about it."""
+    sets = Sets(0, tmp_path)
+    sets.append(np.zeros(3, np.uint32), np.array([0, 3]))
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr(sets._file, "_file", full)
+        with pytest.raises(CurateError, match="No space left on device"):
+            sets.append(np.zeros(3, np.uint32), np.array([0, 3]))
+
+
+def test_temporary_files_have_no_name(tmp_path):
+    """Nothing is left in the directory, however the process ends: the file has no name from the start."""
+    sets = Sets(0, tmp_path)
+    sets.append(np.zeros(3, np.uint32), np.array([0, 3]))
+    assert sets.spilled == 12
+    assert list(tmp_path.iterdir()) == []

