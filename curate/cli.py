@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import click
 
 from curate import __version__
 from curate.budget.config import FitConfig, NoiseConfig, PlanConfig
+from curate.corpus.config import TokensConfig
 from curate.errors import ConditionNotMet, UsageError
 from curate.face import Face, command, limit_threads, print_json, result_console, run
 from curate.sft.config import SelectConfig
@@ -41,32 +43,32 @@ def select_command(inputs: list[str], config: SelectConfig, face: Face) -> None:
     curate select a.json b.parquet --count 1000 --task-column task --out sft/
     curate select pool.jsonl --map instruction=q,output=a --count 500 --json
     """
-    if not inputs:
-        raise UsageError("no input is given", "Name a file: curate select pool.jsonl --fraction 0.005 --out sft/")
+    _need_input(inputs, "curate select pool.jsonl --fraction 0.005 --out sft/")
     limit_threads(config.workers)
-    from curate.data.manifest import OutputDirectory
-    from curate.report.progress import Stages
+    from curate.report.console import print_selection
     from curate.sft.select import select
 
-    quiet = face.quiet or face.json
-    stages = Stages(bars=not quiet, messages=not face.quiet)
-    if config.out is None:
-        selection = select(inputs, config, stages)
-    else:
-        with OutputDirectory(config.out, force=config.force) as out:
-            selection = select(inputs, config, stages)
-            with stages("write"):
-                selection.write_into(out.path)
-    for note in selection.report["notes"]:
-        stages.say(note)
-    if face.json:
-        print_json(selection.report)
-    else:
-        from curate.report.console import print_selection
+    _run_story(select, inputs, config, face, print_selection)
 
-        print_selection(selection.report, config.out, result_console())
-    if config.strict and selection.report["notes"]:
-        raise ConditionNotMet("--strict: something was said about the input (see above)", "The output is complete.")
+
+@command(app, "tokens", TokensConfig)
+def tokens_command(inputs: list[str], config: TokensConfig, face: Face) -> None:
+    """Count the tokens of a corpus, and what is left of them without duplicates.
+
+    PATH is a .jsonl, .json, .parquet, .arrow, .txt or .md file (plain, .gz or .zst), a directory, a glob, - for stdin,
+    or an hf:// or s3:// URL.
+
+    \b
+    curate tokens corpus/ --out report/
+    curate tokens corpus/ --tokenizer meta-llama/Llama-3.1-8B --dedup exact
+    curate tokens web/ books/ --weights web=0.6,books=0.4 --max-epochs 4 --json
+    """
+    _need_input(inputs, "curate tokens corpus/")
+    limit_threads(config.workers)
+    from curate.corpus.count import count
+    from curate.report.tokens import print_tokens
+
+    _run_story(count, inputs, config, face, partial(print_tokens, explain=config.explain))
 
 
 @command(app, "plan", PlanConfig, inputs="")
@@ -135,6 +137,36 @@ def completion_command(shell: str) -> None:
     if completion is None:
         raise UsageError(f"no completion for {shell}", "Use bash, zsh or fish.")
     click.echo(completion(app, {}, "curate", "_CURATE_COMPLETE").source())
+
+
+def _need_input(inputs: list[str], example: str) -> None:
+    if not inputs:
+        raise UsageError("no input is given", f"Name a file: {example}")
+
+
+def _run_story(
+    story: Callable[..., Any], inputs: list[str], config: Any, face: Face, show: Callable[..., None]
+) -> None:
+    """Run a story that reads data: its output directory, messages, result and --strict."""
+    from curate.data.manifest import OutputDirectory
+    from curate.report.progress import Stages
+
+    stages = Stages(bars=not (face.quiet or face.json), messages=not face.quiet)
+    if config.out is None:
+        result = story(inputs, config, stages)
+    else:
+        with OutputDirectory(config.out, force=config.force) as out:
+            result = story(inputs, config, stages)
+            with stages("write"):
+                result.write_into(out.path)
+    for note in result.report["notes"]:
+        stages.say(note)
+    if face.json:
+        print_json(result.report)
+    else:
+        show(result.report, config.out, result_console())
+    if config.strict and result.report["notes"]:
+        raise ConditionNotMet("--strict: something was said about the input (see above)", "The output is complete.")
 
 
 def _one_file(inputs: list[str], example: str) -> Path:

@@ -178,7 +178,7 @@ def test_import_and_help_are_light():
     code = (
         "import sys, curate\nfrom curate.cli import app\nfrom curate.face import run\n"
         "assert run(app, ['select', '--help']) == 0\n"
-        "heavy = {'torch', 'sklearn', 'polars', 'numpy', 'numba', 'datasets'} & set(sys.modules)\n"
+        "heavy = {'torch', 'sklearn', 'polars', 'numpy', 'numba', 'datasets', 'orjson', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -4,8 +4,10 @@ Two questions are answered apart: the batch of lowest loss (B_opt) and the large
 
 Decided here: Step Law gives the default batch, B = 0.58 D^0.571 tokens, with a band of x0.5 to x2, because Schaipp
 2026 found nearly the same line independently and the near-optimal band is about four times wide. Others are shown
-beside it. Kaplan's B_crit(L) needs a loss of its own corpus, so it is only a ceiling. Each law's units (sequences of
-512, millions of parameters) are converted to tokens here and nowhere else.
+beside it. Kaplan's B_crit(L) needs a loss of its own corpus, so it is only a ceiling. What a batch too large costs
+follows S = S_min (1 + B_noise/B) with two readings of B_noise: Kaplan's, and Zhang's, whose steps are fitted by the
+same form. A prefactor that could not be checked is left out: Power Lines lends its timescale, not its batches. Each
+law's units (sequences of 512, millions of parameters) are converted to tokens here and nowhere else.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ STEP_LAW = Law(
         Constant("m", -0.713, "", "-0.7129 +- 0.030, 1,000 bootstraps", "eq of lr(N, D)"),
         Constant("n", 0.307, "", "0.3075 +- 0.019, 1,000 bootstraps", "eq of lr(N, D)"),
     ),
-    {"non_embedding_params": (2.1e8, 1.1e9), "tokens": (2e9, 1e11)},
-    note="a third party could not refit the constants from the released table: use the band",
+    {"non_embedding_params": (2.147e8, 1.074e9), "tokens": (4e9, 1e11)},
+    note="range of the released dense runs; a third party could not refit the constants from them: use the band",
 )
 STEP_LAW_BOOTSTRAP = {"lr_N": -0.7129222911869904, "lr_D": 0.30749095041206964, "batch_intercept": -0.54354}
 """Means of the 1,000 bootstraps in the released table: exponents of the learning rate, ln b of the batch."""
@@ -60,31 +62,27 @@ DEEPSEEK = Law(
 )
 POWER_LINES = Law(
     "powerlines2025",
-    "B_opt = b D^q, B_crit = c D^r sequences of 2,048; tau = B/(lr wd D) = t TPP^u",
+    "tau = B/(lr wd D) = t TPP^u; B_opt ~ D^q",
     "Bergsma et al. 2025 (Power Lines), arXiv:2505.13738",
     (
-        Constant("b", 0.0306, "sequences of 2,048", "from memory", "prefactor of B_opt"),
-        Constant("q", 0.383, where="B_opt"),
-        Constant("c", 0.0471, "sequences of 2,048", "from memory", "prefactor of B_crit"),
-        Constant("r", 0.462, where="B_crit"),
         Constant("t", 1.084, "epochs", where="tau"),
         Constant("u", -0.527, where="tau"),
+        Constant("q", 0.383, where="B_opt"),
     ),
-    {"params": (1.11e8, 3.3e9)},
-    note="muP models on SlimPajama; exponents as quoted",
+    note="as quoted; the factor before D^q could not be checked, so no batch is computed from it",
 )
 ZHANG = Law(
     "zhang2024",
-    "CBS = z D^p sequences of 512, D in millions of tokens (z N^w for models at 20 tokens a parameter)",
+    "CBS = z N^w sequences of 512, N in millions and 20 tokens a parameter; steps S(B) = a + b/B",
     "Zhang et al. 2024, arXiv:2410.21676",
     (
-        Constant("z_N", 93.197, "sequences of 512", where="repository, N in millions"),
+        Constant("z", 93.197, "sequences of 512", where="repository"),
         Constant("w", 0.46828, where="repository"),
-        Constant("z_D", 22.91, "sequences of 512", "from memory", "D in millions"),
-        Constant("p", 0.47, where="D form"),
+        Constant("reference", 256.0, "sequences of 512", "exact", "definition of CBS"),
+        Constant("overhead", 0.2, "", "exact", "definition of CBS"),
     ),
     {"params": (8.5e7, 1.2e9)},
-    note="CBS: 20 % more steps than perfect scaling from 256 sequences; it scales with D, not with N",
+    note="CBS: 20 % more steps than perfect scaling from 256 sequences; it scales with D, not with N, so N = D/20 here",
 )
 
 
@@ -99,30 +97,30 @@ class KnownBatch(NamedTuple):
 
 
 KNOWN = (
-    KnownBatch("BERT base", 131_072, 131_072, "256 x 512; arXiv:1810.04805", "the paper's 128,000 is rounded"),
-    KnownBatch("T5 1.1", 65_536, 65_536, "128 x 512 packed; arXiv:1910.10683", "128 are sequences, not tokens"),
-    KnownBatch("GPT-3 125M", 5e5, 5e5, "Table 2.1; arXiv:2005.14165", "3.2M is the batch of 175B only"),
+    KnownBatch("BERT base", 131_072, 131_072, "256 x 512; arXiv:1810.04805", "the paper rounds it to 128,000"),
+    KnownBatch("T5 baseline", 65_536, 65_536, "128 x 512 packed; arXiv:1910.10683, section 3.1", "not 128 tokens"),
+    KnownBatch("T5 final models", 1_048_576, 1_048_576, "2^11 x 512; arXiv:1910.10683, section 3.7", ""),
+    KnownBatch("GPT-3 125M", 5e5, 5e5, "Table 2.1; arXiv:2005.14165", "not 3.2M, which is that of 175B only"),
     KnownBatch("GPT-3 1.3B", 1e6, 1e6, "Table 2.1; arXiv:2005.14165", ""),
     KnownBatch("GPT-3 6.7B", 2e6, 2e6, "Table 2.1; arXiv:2005.14165", ""),
     KnownBatch(
-        "GPT-3 175B", 3.2e4, 3.2e6, "Table 2.1, App. B; arXiv:2005.14165", "reached over the first 4-12B tokens"
+        "GPT-3 175B", 3.2e4, 3.2e6, "Table 2.1, App. B; arXiv:2005.14165", "raised over the first 4B to 12B tokens"
     ),
-    KnownBatch("Chinchilla 70B", 1.5e6, 3e6, "Table 4; arXiv:2203.15556", "it was doubled midway"),
+    KnownBatch("Chinchilla 70B", 1.5e6, 3e6, "Table 4; arXiv:2203.15556", "doubled midway, not 3M throughout"),
     KnownBatch("Gopher 280B", 3e6, 6e6, "Table 4; arXiv:2203.15556", "not 6M from the start"),
-    KnownBatch("PaLM 540B", 1e6, 4e6, "512, 1,024, 2,048 x 2,048; arXiv:2204.02311", "4M from step 115k on only"),
+    KnownBatch("PaLM 540B", 1e6, 4e6, "512, 1,024, 2,048 x 2,048; arXiv:2204.02311", "4M only from step 115k on"),
     KnownBatch("LLaMA 7B to 65B", 4e6, 4e6, "Table 2; arXiv:2302.13971", ""),
-    KnownBatch("Llama 3 405B", 4e6, 16e6, "4M, 8M, 16M; arXiv:2407.21783", "16M after 2.87T tokens only"),
+    KnownBatch("Llama 3 405B", 4e6, 16e6, "4M, 8M, 16M; arXiv:2407.21783", "16M only after 2.87T tokens"),
     KnownBatch("OLMo 1B, warmed up", 4.2e6, 16.8e6, "1,024 to 4,096 x 4,096; arXiv:2505.23971", ""),
     KnownBatch(
         "DeepSeek-V3 671B",
         12.6e6,
         62.9e6,
         "3,072 to 15,360 x 4,096; arXiv:2412.19437",
-        "the printed counts are sequences",
+        "the printed 3,072 to 15,360 are sequences",
     ),
 )
-"""From the papers; PaLM and DeepSeek-V3 were checked against quotations of the text, Chinchilla and Gopher against the
-paper, the others are quoted from memory of the tables named."""
+"""Each checked against quotations of the table or sentence named; `retelling` says what is often told instead."""
 
 
 def gradient_norm_squared(b_small: float, b_big: float, small: float, big: float) -> float:
@@ -181,16 +179,6 @@ def deepseek_rate(compute: float, law: Law = DEEPSEEK) -> float:
     return float(law["k"] * compute ** law["m"])
 
 
-def power_lines_batch(tokens: float, law: Law = POWER_LINES) -> float:
-    """Return the batch of lowest loss in tokens."""
-    return float(2048 * law["b"] * tokens ** law["q"])
-
-
-def power_lines_critical(tokens: float, law: Law = POWER_LINES) -> float:
-    """Return the batch in tokens above which more parallelism saves little time."""
-    return float(2048 * law["c"] * tokens ** law["r"])
-
-
 def power_lines_tau(tokens_per_param: float, law: Law = POWER_LINES) -> float:
     """Return the best AdamW timescale tau = B/(lr wd D), in epochs."""
     return float(law["t"] * tokens_per_param ** law["u"])
@@ -203,12 +191,22 @@ def weight_decay(params: float, tokens: float, batch: float, rate: float) -> flo
 
 def zhang_critical_for_params(params: float, law: Law = ZHANG) -> float:
     """Return the critical batch in sequences of 512 for a model at 20 tokens a parameter."""
-    return float(law["z_N"] * (params / 1e6) ** law["w"])
+    return float(law["z"] * (params / 1e6) ** law["w"])
 
 
 def zhang_critical(tokens: float, law: Law = ZHANG) -> float:
-    """Return the critical batch in tokens for D training tokens."""
-    return float(512 * law["z_D"] * (tokens / 1e6) ** law["p"])
+    """Return the critical batch in tokens for D training tokens: that of the model that D suits, N = D/20."""
+    return 512 * zhang_critical_for_params(tokens / 20, law)
+
+
+def zhang_noise(tokens: float, law: Law = ZHANG) -> float:
+    """Return B_noise = b/a in tokens for D training tokens, from the critical batch; 0 where that is too small to tell.
+
+    S(B) = a + b/B is S_min (1 + B_noise/B) of McCandlish et al. 2018 with S_min = a, so the definition of the critical
+    batch, CBS = (1 + overhead) reference + overhead b/a, gives b/a.
+    """
+    excess = zhang_critical_for_params(tokens / 20, law) - (1 + law["overhead"]) * law["reference"]
+    return 512 * max(0.0, excess) / law["overhead"]
 
 
 def zhang_from_steps(a: float, b: float, reference: float = 256, overhead: float = 0.2) -> float:

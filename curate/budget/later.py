@@ -1,4 +1,4 @@
-"""Laws after 2022 that a plan quotes beside its defaults, as their papers print them.
+"""Laws after 2022 as their papers print them, for comparison: no number of a plan rests on them.
 
 Llama 3 prints its exponent with two digits in the text and three in a figure: the two-digit form misses the printed
 optimum by 37 %, so it is here only to show that.

@@ -13,6 +13,10 @@ from curate.budget import chinchilla, kaplan, repetition
 from curate.budget.law import Constant, Law
 from curate.errors import CurateError, UsageError, unknown_name
 
+LOW_RATIO, HIGH_RATIO = 15.0, 30.0
+"""Tokens per parameter of the band around the compute-optimal line; Hoffmann et al. 2022 and its refits say about 20.
+The width is our choice."""
+
 
 @dataclass(frozen=True)
 class LawSet:
@@ -33,6 +37,13 @@ class LawSet:
         if self.line is not None:
             return chinchilla.line_tokens(params, self.line)
         return chinchilla.tokens_for_params(params, self.surface)
+
+    def wanted_band(self, params: float) -> tuple[float, float]:
+        """Return the band around the tokens wanted: 15 to 30 a parameter, or as wide around another law's own line."""
+        if self.line is not None:
+            return LOW_RATIO * params, HIGH_RATIO * params
+        tokens = self.tokens_wanted(params)
+        return LOW_RATIO / 20 * tokens, HIGH_RATIO / 20 * tokens
 
     def params_wanted(self, compute: float) -> float:
         """Return the compute-optimal N for C."""

@@ -14,16 +14,15 @@ from typing import Any, NamedTuple
 
 from curate.budget import advice, batch, chinchilla, hardware, kaplan, repetition, shapes, xue
 from curate.budget.config import PlanConfig
-from curate.budget.law import LawUse, use
+from curate.budget.law import Law, LawUse, use
 from curate.budget.lawset import LawSet, load_laws
+from curate.budget.plan_batch import plan_batch
 from curate.budget.repetition import Band
 from curate.budget.resolve import Sizes, resolve
 from curate.budget.result import (
-    BatchCost,
     Best,
     Frontier,
     Hours,
-    LawBatch,
     LawTokens,
     OverTraining,
     Plan,
@@ -35,12 +34,8 @@ from curate.budget.result import (
 from curate.config import resolve as merge
 from curate.errors import UsageError
 
-LOW_RATIO, HIGH_RATIO = 15.0, 30.0
-"""Tokens per parameter of the band around the compute-optimal line (Hoffmann 2022 and its refits agree on about 20)."""
 OVER_TRAINING = (100.0, 200.0, 1000.0)
 FRONTIER_EPOCHS = (1.0, 2.0, 4.0, 8.0, 16.0)
-WARMUP = (0.01, 0.02)
-"""Share of the steps (1 % in Muennighoff et al. 2023, App. S; 2 % is usual)."""
 
 
 class Source(NamedTuple):
@@ -84,11 +79,8 @@ def _make_plan(
     product = repetition.overfit_product(sizes.params, sizes.tokens, sizes.unique)
     word = advice.verdict(sizes.epochs, product, sizes.tokens, wanted.low)
     level = advice.overfit_level(product, sizes.epochs)
-    step_law = batch.step_law_batch(sizes.tokens)
-    used = config.batch or step_law
-    steps = batch.steps(sizes.tokens, used)
-    ceiling = kaplan.critical_batch(kaplan.loss(sizes.non_embedding, sizes.tokens, laws.joint))
-    rate = batch.step_law_rate(sizes.non_embedding, sizes.tokens)
+    worth = repetition.mixture_worth(parts, laws.repetition)
+    pace = plan_batch(sizes, laws, config.batch)
     return Plan(
         params=sizes.params,
         active_params=sizes.active,
@@ -102,7 +94,7 @@ def _make_plan(
         assumptions=sizes.assumptions,
         compute_optimal=wanted,
         over_training=_over_training(sizes, wanted, laws),
-        effective_tokens=repetition.mixture_worth(parts, laws.repetition),
+        effective_tokens=worth,
         loss_penalty_percent=percent,
         measured=_measured(sizes.epochs),
         reliable=sizes.epochs <= repetition.RELIABLE_EPOCHS and level == "fine",
@@ -113,20 +105,20 @@ def _make_plan(
         best_allocation=_best(sizes, laws) if "unique_tokens" in sizes.given or sources or config.epochs else None,
         one_epoch_tokens=sizes.tokens,
         missing_tokens=max(0.0, sizes.tokens - sizes.unique),
-        stock_share=sizes.tokens / xue.STOCK_TOKENS,
+        stock_share=max(sizes.tokens, wanted.tokens) / xue.STOCK_TOKENS,
         expected_loss=_expected_loss(config, sizes, laws, penalty),
-        batch_tokens=Band(step_law / 2, step_law, step_law * 2),
-        batch_used=used,
-        batch_by_law=_batches(sizes),
-        batch_ceiling=ceiling,
-        batch_costs=_batch_costs(sizes, laws, step_law, config.batch, ceiling),
-        steps=steps,
-        warmup_steps=(max(1, round(WARMUP[0] * steps)), max(1, round(WARMUP[1] * steps))),
-        learning_rate=rate,
-        weight_decay=batch.weight_decay(sizes.active, sizes.tokens, used, rate),
-        advice=advice.advice(word, sizes.tokens, sizes.unique, product, used, steps),
+        batch_tokens=pace.tokens,
+        batch_used=pace.used,
+        batch_by_law=pace.by_law,
+        batch_ceiling=pace.ceiling,
+        batch_costs=pace.costs,
+        steps=pace.steps,
+        warmup_steps=pace.warmup,
+        learning_rate=pace.rate,
+        weight_decay=pace.decay,
+        advice=advice.advice(word, sizes.tokens, sizes.unique, product, pace.used, pace.steps, wanted.tokens),
         known_batches=batch.KNOWN,
-        serving=_serving(config, sizes, laws),
+        serving=_serving(config, sizes, laws, worth.mid),
         shape=_shape(sizes, config.context),
         sources=_sources(sizes, sources, weights),
         hardware=_hours(config, sizes),
@@ -152,7 +144,7 @@ def _weights(sources: Sequence[Source]) -> list[float]:
 def _wanted(sizes: Sizes, laws: LawSet) -> Wanted:
     """Return the compute-optimal tokens, their band and what the other laws say."""
     tokens = laws.tokens_wanted(sizes.active)
-    low, high = (LOW_RATIO, HIGH_RATIO) if not laws.own else (0.75 * tokens / sizes.active, 1.5 * tokens / sizes.active)
+    low, high = laws.wanted_band(sizes.active)
     by_law = [
         (law, chinchilla.line_tokens(sizes.active, law))
         for law in (chinchilla.APPROACH_1, chinchilla.APPROACH_2, chinchilla.APPROACH_3)
@@ -160,20 +152,15 @@ def _wanted(sizes: Sizes, laws: LawSet) -> Wanted:
     surfaces = [chinchilla.BESIROGLU, chinchilla.MUENNIGHOFF, *([laws.surface] if laws.own else [])]
     by_law += [(surface, chinchilla.tokens_for_params(sizes.active, surface)) for surface in surfaces]
     by_law += [(kaplan.SAFE_TOKENS, kaplan.safe_tokens(sizes.non_embedding))]
-    rows = []
-    for law, wanted in by_law:
-        params = sizes.active
-        at = use(
-            law,
-            "",
-            params=params,
-            tokens=wanted,
-            tokens_per_param=wanted / params,
-            compute=6 * params * wanted,
-            non_embedding_params=sizes.non_embedding,
-        )
-        rows.append(LawTokens(law.name, wanted, wanted / params, at.inside_range))
-    return Wanted(tokens, tokens / sizes.active, low * sizes.active, high * sizes.active, tuple(rows))
+    rows = [LawTokens(law.name, one, one / sizes.active, _inside(law, sizes, one)) for law, one in by_law]
+    inside = _inside(laws.line or laws.surface, sizes, tokens)
+    return Wanted(tokens, tokens / sizes.active, low, high, inside, tuple(rows))
+
+
+def _inside(law: Law, sizes: Sizes, tokens: float) -> bool | None:
+    """Return whether the plan's model on so many tokens lies within the runs behind `law`."""
+    at = {"params": sizes.active, "non_embedding_params": sizes.non_embedding, "tokens": tokens}
+    return use(law, "", **at, tokens_per_param=tokens / sizes.active, compute=6 * sizes.active * tokens).inside_range
 
 
 def _over_training(sizes: Sizes, wanted: Wanted, laws: LawSet) -> tuple[OverTraining, ...]:
@@ -183,9 +170,7 @@ def _over_training(sizes: Sizes, wanted: Wanted, laws: LawSet) -> tuple[OverTrai
     for ratio in OVER_TRAINING:
         tokens = ratio * sizes.active
         change = chinchilla.loss(sizes.active, tokens, laws.surface) - base
-        inside = not laws.surface.outside(
-            params=sizes.active, tokens=tokens, tokens_per_param=ratio, compute=6 * sizes.active * tokens
-        )
+        inside = _inside(laws.surface, sizes, tokens) is not False
         rows.append(OverTraining(ratio, tokens, 6 * sizes.active * tokens, change, inside))
     return tuple(rows)
 
@@ -200,13 +185,17 @@ def _measured(epochs: float) -> tuple[repetition.Measured, ...]:
 def _best(sizes: Sizes, laws: LawSet) -> Best:
     """Return the best (N, epochs) for the plan's compute and unique tokens, with the frontier."""
     law, surface = laws.repetition, laws.repeated_surface
+
+    def inside(params: float, epochs: float) -> bool:
+        return not (surface.outside(params=params) or law.outside(params=params, epochs=max(1.0, epochs)))
+
     best = repetition.best_allocation(sizes.compute, sizes.unique, law, surface)
     here = repetition.loss(sizes.active, sizes.tokens, sizes.unique, law, surface)
     frontier = []
     for epochs in FRONTIER_EPOCHS:
         params = sizes.compute / (6 * epochs * sizes.unique)
         one = repetition.allocation(params, sizes.compute, sizes.unique, law, surface)
-        frontier.append(Frontier(epochs, params, one.tokens, one.loss - best.loss))
+        frontier.append(Frontier(epochs, params, one.tokens, one.loss - best.loss, inside(params, epochs)))
     product = repetition.overfit_product(best.params, best.tokens, sizes.unique)
     return Best(
         best.params,
@@ -216,6 +205,7 @@ def _best(sizes: Sizes, laws: LawSet) -> Best:
         tuple(frontier),
         repetition.largest_useful_compute(sizes.unique, law=law, surface=surface),
         best.epochs <= repetition.RELIABLE_EPOCHS and product < repetition.OVERFIT_PRODUCT,
+        inside(best.params, best.epochs),
     )
 
 
@@ -235,41 +225,11 @@ def _expected_loss(config: PlanConfig, sizes: Sizes, laws: LawSet, penalty: Band
     return chinchilla.loss(sizes.active, sizes.tokens, surface) * (1 + penalty.mid)
 
 
-def _batches(sizes: Sizes) -> tuple[LawBatch, ...]:
-    """Return what each law says about the batch."""
-    return (
-        LawBatch(batch.STEP_LAW.name, "lowest loss", batch.step_law_batch(sizes.tokens)),
-        LawBatch(batch.SCHAIPP.name, "lowest loss", batch.step_law_batch(sizes.tokens, batch.SCHAIPP)),
-        LawBatch(batch.POWER_LINES.name, "lowest loss", batch.power_lines_batch(sizes.tokens)),
-        LawBatch(batch.DEEPSEEK.name, "lowest loss", batch.deepseek_batch(sizes.compute)),
-        LawBatch(batch.ZHANG.name, "critical", batch.zhang_critical(sizes.tokens)),
-        LawBatch(batch.POWER_LINES.name, "critical", batch.power_lines_critical(sizes.tokens)),
-    )
-
-
-def _batch_costs(
-    sizes: Sizes, laws: LawSet, best: float, chosen: float | None, ceiling: float
-) -> tuple[BatchCost, ...]:
-    """Return what larger batches cost at the same tokens, by E = E_min (1 + B/B_crit) under two readings of B_crit."""
-    criticals = sorted((ceiling, batch.power_lines_critical(sizes.tokens)))
-    rows = []
-    for size in sorted({best, 2 * best, 4 * best, 8 * best, 16 * best, chosen or best}):
-        lost, change = [], []
-        for critical in (criticals[1], sum(criticals) / 2, criticals[0]):
-            share = 1 / batch.examples_at(size, 1.0, critical)
-            at_best = sizes.tokens / batch.examples_at(best, 1.0, critical)
-            lost.append(100 * (1 - share))
-            loss = chinchilla.loss(sizes.active, sizes.tokens * share, laws.surface)
-            change.append(loss - chinchilla.loss(sizes.active, at_best, laws.surface))
-        rows.append(BatchCost(size, batch.steps(sizes.tokens, size), Band(*lost), Band(*change)))
-    return tuple(rows)
-
-
-def _serving(config: PlanConfig, sizes: Sizes, laws: LawSet) -> Serving | None:
-    """Return the model of equal loss that costs least over training and serving."""
+def _serving(config: PlanConfig, sizes: Sizes, laws: LawSet, worth: float) -> Serving | None:
+    """Return the model of equal loss that costs least over training and serving; the plan has seen `worth` tokens."""
     if config.serve_tokens is None:
         return None
-    target = chinchilla.loss(sizes.active, sizes.tokens, laws.surface)
+    target = chinchilla.loss(sizes.active, worth, laws.surface)
     row = chinchilla.serving_optimum(target, config.serve_tokens, laws.surface)
     return Serving(
         row.params,
@@ -277,6 +237,10 @@ def _serving(config: PlanConfig, sizes: Sizes, laws: LawSet) -> Serving | None:
         row.compute,
         row.compute + 2 * row.params * config.serve_tokens,
         sizes.compute + 2 * sizes.active * config.serve_tokens,
+        row.tokens <= sizes.unique or "unique_tokens" not in sizes.given,
+        not laws.surface.outside(
+            params=row.params, tokens=row.tokens, tokens_per_param=row.tokens / row.params, compute=row.compute
+        ),
     )
 
 
@@ -314,7 +278,8 @@ def _hours(config: PlanConfig, sizes: Sizes) -> Hours | None:
     """Return the GPU-hours of the plan's compute."""
     if config.gpu is None:
         return None
-    return Hours(config.gpu, config.mfu, sizes.compute / hardware.flop_per_hour(config.gpu, config.mfu))
+    per_hour = hardware.flop_per_hour(config.gpu, config.mfu)
+    return Hours(config.gpu, config.mfu, sizes.compute / per_hour, per_hour / 3600 / config.mfu)
 
 
 def _laws_used(sizes: Sizes, wanted: Wanted, laws: LawSet) -> tuple[LawUse, ...]:
@@ -341,9 +306,9 @@ def _laws_used(sizes: Sizes, wanted: Wanted, laws: LawSet) -> tuple[LawUse, ...]
         use(kaplan.BATCH, "batch ceiling", **at),
         use(batch.STEP_LAW, "batch, steps, learning rate", **at),
         use(batch.SCHAIPP, "batch, beside", **at),
-        use(batch.POWER_LINES, "weight decay, batch and critical batch, beside", **at),
+        use(batch.POWER_LINES, "weight decay", **at),
         use(batch.DEEPSEEK, "batch, beside", **at),
-        use(batch.ZHANG, "critical batch, beside", **at),
+        use(batch.ZHANG, "critical batch, beside; what a batch too large costs", params=sizes.tokens / 20),
         use(batch.MCCANDLISH, "what a batch too large costs", **at),
         use(shapes.KAPLAN_COUNT, "compute and 6 N D", **at),
     ]

@@ -29,6 +29,8 @@ class Wanted(NamedTuple):
     tokens_per_param: float
     low: float
     high: float
+    inside_range: bool | None
+    """Whether the law of `tokens` was fitted on such sizes."""
     by_law: tuple[LawTokens, ...]
 
 
@@ -51,6 +53,7 @@ class Frontier(NamedTuple):
     tokens: float
     loss_change: float
     """Nats a token against the best way."""
+    inside_range: bool
 
 
 class Best(NamedTuple):
@@ -65,6 +68,7 @@ class Best(NamedTuple):
     largest_useful_compute: float
     reliable: bool
     """False where the best way lies past 16 epochs, or where the overfit product says that the law cannot be right."""
+    inside_range: bool
 
 
 class LawBatch(NamedTuple):
@@ -72,8 +76,9 @@ class LawBatch(NamedTuple):
 
     law: str
     kind: str
-    """lowest loss, or critical: the largest batch without much waste."""
+    """lowest loss, or critical: 20 % more steps than perfect scaling."""
     tokens: float
+    inside_range: bool | None
 
 
 class BatchCost(NamedTuple):
@@ -103,6 +108,9 @@ class Serving(NamedTuple):
     training_flop: float
     total_flop: float
     plan_total_flop: float
+    enough_unique_tokens: bool
+    """Whether the plan's unique tokens are that many: `tokens` are fresh ones."""
+    inside_range: bool
 
 
 class SourcePlan(NamedTuple):
@@ -138,6 +146,7 @@ class Hours(NamedTuple):
     gpu: str
     mfu: float
     gpu_hours: float
+    peak_flop_per_second: float
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,7 @@ class Plan:
     one_epoch_tokens: float
     missing_tokens: float
     stock_share: float
-    """Unique tokens for one epoch over the good text there was in 2023."""
+    """The larger of the tokens wanted and the tokens trained on, over the good text there was in 2023."""
     expected_loss: float | None
     """Nats a token; only with a calibration run or a law fitted to the user's own runs."""
     batch_tokens: Band
@@ -181,6 +190,7 @@ class Plan:
     steps: int
     warmup_steps: tuple[int, int]
     learning_rate: float
+    """Peak, for `batch_used`: Step Law's, times the square root of the ratio to Step Law's own batch."""
     weight_decay: float
     advice: tuple[Advice, ...]
     known_batches: tuple[KnownBatch, ...]

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from curate.budget import repetition
 from curate.budget.lawset import load_laws
-from curate.budget.plan import HIGH_RATIO, LOW_RATIO
 from curate.budget.result import Plan
 
 
@@ -49,5 +48,6 @@ def optimal_line(plan: Plan, law: str = "default", points: int = 25) -> list[Opt
     found = []
     for place in range(points):
         params = plan.active_params * 10 ** (4 * place / (points - 1) - 2)
-        found.append(OptimalPoint(params, LOW_RATIO * params, laws.tokens_wanted(params), HIGH_RATIO * params))
+        low, high = laws.wanted_band(params)
+        found.append(OptimalPoint(params, low, laws.tokens_wanted(params), high))
     return found

@@ -18,9 +18,9 @@ from curate.config import (
     strict_option,
     workers_option,
 )
-from curate.data.plain import UNITS
 
 LEVELS = ("none", "exact", "near")
+UNITS = ("file", "line", "paragraph")  # what curate.data.plain cuts a text file into
 WRITTEN = ("jsonl", "jsonl.zst", "parquet")
 SMALLEST_CHUNK, LARGEST_CHUNK = 1 << 10, 64 << 20  # a record is at most 64 MB: larger chunks would read longer ones
 SMALLEST_MEMORY = 512 << 20  # libraries, one tokenizer and two small chunks (measured: benchmarks/tokens.py)

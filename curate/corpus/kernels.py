@@ -255,7 +255,8 @@ def _words(
     first: Any,
 ) -> Any:  # fmt: skip
     """Hash the words, shingle and permute them block by block; return where the shingles end and how many words."""
-    top, last, total, held, count, inside = len(wide) - 1, first, 0, 0, 0, U0
+    top, last, inside = len(wide) - 1, first, U0
+    total, held, count = np.int64(0), np.int64(0), np.int64(0)
     while at < stop:
         still = count & 1  # a word that is open
         if still:
@@ -307,7 +308,7 @@ def _band_keys(signature: Any, rows: Any, keys: Any) -> None:
 
 @kernel
 def sign_rows(
-    data: Any,  # uint8: all texts, one after the other; eight bytes or more
+    data: Any,  # uint8: all texts, one after the other; nine bytes or more
     wide: Any,  # uint64 (len(data) - 7): the eight bytes from each byte on
     offsets: Any,  # int64 (n + 1)
     table: Any,  # uint32 (0x110000), from text.code_points
@@ -340,7 +341,7 @@ def sign_rows(
             by_script[:] = 0
             size, counts[row, 2] = _fold(wide, at, stop, table, folded, by_script)
             last, counts[row, 1] = _words(
-                folded_read, 0, size, ngram, permutations, edges, words, signature, shingles, last
+                folded_read, np.int64(0), size, ngram, permutations, edges, words, signature, shingles, last
             )
             scripts[row] = _main_script(by_script)
         _band_keys(signature, rows, keys[row])

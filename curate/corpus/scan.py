@@ -26,8 +26,9 @@ from curate.report.progress import Advance
 class Scan:
     """What a pass over a corpus left: numbers of each document, and the indexes of duplicates and lines.
 
-    In `index` the documents of --against come first: document i of the table is `base` + i there. `unreadable` counts
-    records by (source, reason), `first_line` names where a reason was first met.
+    In `index` the documents of --against come first: document i of the table is `base` + i there. `firsts` are the
+    numbers of the first document of each bundle. `unreadable` counts records by (source, reason), `first_line` names
+    where a reason was first met.
     """
 
     table: DocumentTable
@@ -35,6 +36,7 @@ class Scan:
     lines: LineIndex | None
     paragraphs: LineIndex | None
     base: int = 0
+    firsts: list[int] = field(default_factory=list)
     verified: list[Verified] = field(default_factory=list)
     mended: Counter[tuple[int, str]] = field(default_factory=Counter)
     unreadable: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -53,7 +55,7 @@ def scan(
         LineIndex(memory * 2 // 3, directory) if duplicates else None,
         LineIndex(memory // 3, directory) if duplicates else None,
         index.documents if index else 0,
-        [Verified() for _ in measure.tokenizers],
+        verified=[Verified() for _ in measure.tokenizers],
     )
     total = corpus.total_bytes()
     bundles = _checked(ahead(corpus.bundles(), 1), measure, found)
@@ -80,6 +82,7 @@ def _checked(bundles: Iterator[list[Part]], measure: Measure, found: Scan) -> It
 
 def _take_in(found: Scan, measured: Measured) -> None:
     table, first = found.table, found.table.documents
+    found.firsts.append(first)
     if measured.names is not None:
         table.append_part("names", measured.names.with_columns(pl.col("document") + first))
     if not measured.unreadable.is_empty():

@@ -184,9 +184,9 @@ def buffers(texts: pl.Series) -> tuple[U8, I64]:
 
 
 def wide(data: U8) -> tuple[U8, U64]:
-    """Return the bytes read-only, eight or more, and a view of them: the eight bytes from each byte on as a number."""
-    if len(data) < 8:
-        data = np.concatenate((data, np.zeros(8 - len(data), np.uint8)))
+    """Return the bytes read-only, nine or more, and a view of them: the eight bytes from each byte on as a number."""
+    if len(data) < 9:  # a view of one number would be contiguous: another type, compiled another time
+        data = np.concatenate((data, np.zeros(9 - len(data), np.uint8)))
     read: U64 = np.ndarray((len(data) - 7,), np.uint64, data, strides=(1,))
     return read_only(data), read_only(read)
 

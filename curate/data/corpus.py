@@ -27,6 +27,7 @@ from curate.data.chunks import object_chunks, total_bytes
 from curate.data.columns import SAMPLE, Wanted, find_columns
 from curate.data.documents import Part
 from curate.data.files import DATA_SUFFIXES, MAGIC_BYTES, TABLE_SUFFIXES, Input, PlainBytes, packing, resolve
+from curate.data.manifest import MANIFEST
 from curate.data.plain import plain_pieces
 from curate.data.records import Piece, Unparsable
 from curate.data.tables import table_slices
@@ -161,6 +162,7 @@ def open_corpus(
     """
     remote = [given for given in inputs if _is_remote(given)]
     items, notes = resolve([given for given in inputs if not _is_remote(given)], TEXT_SUFFIXES)
+    items = [item for item in items if not _is_ledger(item)]
     items = sorted([*items, *(item for url in dict.fromkeys(remote) for item in _remote(url))], key=lambda i: i.name)
     if not items:
         raise UsageError("no input", "Name a file, a directory, a glob, a URL, a Hugging Face id, or - for stdin")
@@ -173,6 +175,12 @@ def _kept(item: Input, path: Path) -> Input:
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     return Input(item.name, "file", path)
+
+
+def _is_ledger(item: Input) -> bool:
+    """Whether a file is a part of the ledger that a run of ours wrote beside its documents."""
+    folder = Path(item.value).parent if item.kind == "file" else Path()
+    return folder.name == "ledger" and (folder.parent / MANIFEST).exists()
 
 
 def _is_remote(given: Any) -> bool:

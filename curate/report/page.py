@@ -71,7 +71,7 @@ def page(title: str, sections: Sequence[tuple[str, str]], lead: str = "", foot: 
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n{text(lead) if lead else ''}\n{body}"
-        f"{f'<p class="soft">{escape(foot)}</p>' if foot else ''}\n</body>\n</html>\n"
+        f"{text(foot, soft=True) if foot else ''}\n</body>\n</html>\n"
     )
 
 

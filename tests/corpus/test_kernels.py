@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.corpus.kernels import LARGEST, sort_unique
+from curate.corpus.kernels import LARGEST, sign_rows, sort_unique, suspects
 from curate.corpus.minhash import MinHashParameters, permutations, sign
 from curate.corpus.reference import exact_reference, keys_reference, shingles_reference, words_reference
 from curate.corpus.text import SCRIPTS, buffers
@@ -59,6 +59,15 @@ def test_any_split_of_rows_gives_the_same():
         assert (alone.keys[0] == together.keys[i]).all()
         rows = slice(together.shingle_offsets[i], together.shingle_offsets[i + 1])
         assert (alone.shingles == together.shingles[rows]).all()
+
+
+def test_compiled_once():
+    """Whatever the size of the buffer, and whoever made it, the kernels are compiled for one kind of arguments."""
+    for text in ["", "a", "8 bytes.", "9 bytes..", "é", "longer than that"]:
+        data, offsets = buffers(pl.Series([text]))
+        sign(data, offsets, MinHashParameters())
+        sign(data.copy(), offsets.copy(), MinHashParameters())
+    assert [len(kernel.signatures) for kernel in (sign_rows, suspects)] == [1, 1]
 
 
 def test_broken_utf8_is_read_as_replacement_characters():

@@ -1,0 +1,60 @@
+"""A second pass over the corpus, for what needs the text again: writing, and counting without repeated lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from curate.corpus.levels import Repetition
+from curate.corpus.lines import split_lines, without_lines
+from curate.corpus.scan import Scan
+from curate.corpus.text import I64, Bool, buffers
+from curate.data.corpus import Corpus
+from curate.data.documents import Part, read_parts
+from curate.data.tokenizer import Tokenizer
+from curate.engine.threads import ahead, map_threads
+from curate.errors import CurateError
+
+T = TypeVar("T")
+
+
+def reread(
+    corpus: Corpus, found: Scan, work: Callable[[list[Part], int], T], workers: int, *, all_columns: bool = False
+) -> Iterator[T]:
+    """Yield `work(bundle, first)` for each bundle of the corpus, in order; `first` is the number of its first document.
+
+    Raises CurateError where a file is no longer what was read the first time.
+    """
+    again = replace(corpus, streams={}, all_columns=all_columns)
+    numbered = zip(ahead(again.bundles(), 1), found.firsts, strict=False)
+    yield from map_threads(lambda pair: work(*pair), numbered, workers)
+    for index, stream in corpus.streams.items():
+        if index not in again.streams or again.streams[index].sha256 != stream.sha256:
+            raise CurateError(f"{stream.name} was changed while it was read", "Run again once it is complete.")
+
+
+def recount(corpus: Corpus, found: Scan, lines: Repetition, tokenizer: Tokenizer, eos: bool, workers: int) -> I64:
+    """Count the tokens of each document without its repeated lines."""
+
+    def work(bundle: list[Part], first: int) -> I64:
+        text = read_parts(bundle).frame["text"]
+        counts, _ = tokenizer.count_verified(without_repeated(text, lines.repeated.of(first, first + len(text))))
+        return counts + eos
+
+    return np.concatenate([np.zeros(0, np.int64), *reread(corpus, found, work, workers)])
+
+
+def without_repeated(text: pl.Series, marks: Bool) -> pl.Series:
+    """Return the texts without the lines marked."""
+    import pyarrow as pa
+
+    data, offsets = buffers(text)
+    data, offsets = without_lines(data, offsets, split_lines(data, offsets), marks)
+    array = pa.LargeStringArray.from_buffers(len(text), pa.py_buffer(offsets), pa.py_buffer(data))
+    left = pl.from_arrow(array)
+    assert isinstance(left, pl.Series)
+    return left
