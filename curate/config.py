@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _NUMBER_UNITS = {"k": 3, "m": 6, "b": 9, "g": 9, "t": 12, "p": 15}
 _BYTE_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_LARGEST = 2**63 - 1  # what JSON writers, polars and numpy hold
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,7 @@ def parse_number(text: str) -> Decimal:
 
 def parse_whole(text: str) -> int:
     """Read a whole number of at least 1; `20K` and `1e6` are fine."""
-    value = parse_number(text)
-    if value != value.to_integral_value():
-        raise ValueError("should be a whole number")
-    if value < 1:
-        raise ValueError("should be at least 1")
-    return int(value)
+    return _whole(parse_number(text), 1)
 
 
 def parse_bytes(text: str) -> int:
@@ -88,18 +84,12 @@ def parse_bytes(text: str) -> int:
     unit = body[-1:] if body[-1:].isalpha() else ""
     if unit not in _BYTE_UNITS:
         raise ValueError("should be a size such as 512MB or 2GB")
-    value = _decimal(body[: len(body) - len(unit)]) * 1024 ** _BYTE_UNITS[unit]
-    if value < 1:
-        raise ValueError("should be at least one byte")
-    return int(value)
+    return _whole(_decimal(body[: len(body) - len(unit)]) * 1024 ** _BYTE_UNITS[unit] // 1, 1)
 
 
 def parse_seed(text: str) -> int:
     """Read a seed: a whole number of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise ValueError("should be at least 0")
-    return value
+    return _whole(_decimal(text), 0)
 
 
 def parse_positive(text: str) -> float:
@@ -123,6 +113,14 @@ def parse_pair(text: str) -> str:
     if "=" not in text.strip("="):
         raise ValueError("should be FIELD=COLUMN, such as instruction=q")
     return text
+
+
+def _whole(value: Decimal, least: int) -> int:
+    if value != value.to_integral_value():
+        raise ValueError("should be a whole number")
+    if not least <= value <= _LARGEST:
+        raise ValueError(f"should be at least {least}" if value < least else f"should be at most {_LARGEST:,}")
+    return int(value)
 
 
 def _decimal(text: str) -> Decimal:
@@ -161,17 +159,29 @@ def resolve(cls: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tu
 
     Values may be text or already typed. Raises UsageError for a value that does not parse, naming layer and option.
     """
+    values, origins = merge(cls, layers)
+    return cls(**values), origins
+
+
+def merge(cls: type, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return every value that `layers` give to `cls`, defaults included, and its origin; as `resolve`, unchecked.
+
+    Of the options in `cls.ONE_OF`, which exclude each other, only those of the strongest layer count.
+    """
     known = options(cls)
+    one_of = getattr(cls, "ONE_OF", ())
+    defaults = {name: cls.__dataclass_fields__[name].default for name in known}  # type: ignore[attr-defined]
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for origin, layer in layers:
+        settled = one_of if any(name in values for name in one_of) else ()
         for name, raw in layer.items():
             if name not in known:
                 raise unknown_name("option", name, known)
-            if raw is not None and name not in values:
+            if raw is not None and name not in values and name not in settled:
                 values[name] = _parse(known[name], name, raw, origin)
                 origins[name] = origin
-    return cls(**values), {name: origins.get(name, "default") for name in known}
+    return defaults | values, {name: origins.get(name, "default") for name in known}
 
 
 def environment(cls: type, environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -189,9 +199,11 @@ def toml_table(path: str, command: str, known: type) -> dict[str, Any]:
         raise UsageError(f"--config {path}: {error.strerror}", "Give the path of a TOML file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path} is not valid TOML: {error}", "Mend the file at the place named.") from None
-    table = document.get(command, {})
-    if not isinstance(table, dict):
-        raise UsageError(f"--config {path}: {command} should be a table", f"Write [{command}] on a line of its own.")
+    table = document.get(command)
+    outside = [key for key, value in document.items() if not isinstance(value, dict)]
+    if outside or table is None:
+        what = f"{outside[0]} stands outside of a table" if outside else f"there is no table [{command}]"
+        raise UsageError(f"--config {path}: {what}", f"Write [{command}] on a line above its options.")
     named = {key.replace("-", "_"): value for key, value in table.items()}
     for name in named:
         if name not in options(known):
@@ -214,7 +226,9 @@ def _parse(spec: Option, name: str, raw: Any, origin: str) -> Any:
 
 
 def as_text(value: Any) -> Any:
-    """Return a configuration value as JSON can hold it: decimals as numbers, tuples as lists."""
+    """Return a configuration value as JSON can hold it: decimals as numbers, tuples as lists, text as UTF-8."""
+    if isinstance(value, str):  # a path may hold bytes that are no UTF-8
+        return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, tuple):

@@ -10,14 +10,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from curate.config import Option, as_text, environment, option, options, resolve, toml_table
-from curate.errors import CurateError, UsageError
-
-T = TypeVar("T")
+from curate.config import Option, as_text, environment, merge, option, options, resolve, toml_table
+from curate.errors import ConditionNotMet, CurateError, UsageError
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,11 @@ def command(
 
     def register(function: Callable[..., None]) -> click.Command:
         def run(inputs: Sequence[str] = (), **flags: Any) -> None:
-            face, settings, origins = _settings(name, config, flags)
+            face, layers = _layers(name, config, flags)
             if face.print_config:
-                _print_config(face, settings, origins)
+                _print_config(face, *merge(config, layers))
             else:
-                function(list(inputs), settings, face)
+                function(list(inputs), resolve(config, layers)[0], face)
 
         run.__doc__ = function.__doc__
         built = click.Command(name, callback=run, help=inspect.cleandoc(function.__doc__ or ""), params=[])
@@ -70,7 +68,7 @@ def run(app: click.Group, arguments: Sequence[str]) -> int:
     except CurateError as error:
         code = _fail(error, arguments)
     except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("curate: interrupted; nothing was written under the final name\n")
+        sys.stderr.write("curate: interrupted; no output was written or changed\n")
         code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,7 +82,7 @@ def run(app: click.Group, arguments: Sequence[str]) -> int:
 
 def _fail(error: CurateError, arguments: Sequence[str]) -> int:
     """Say what is wrong and what to type next: on stderr, and as the one JSON object where JSON was asked for."""
-    if "--json" in arguments:
+    if "--json" in arguments and not isinstance(error, ConditionNotMet):  # after that the result is the one object
         print_json({"error": {"code": error.exit_code, "message": error.what, "hint": error.hint}})
     sys.stderr.write(f"curate: {error.what}\n")
     if error.hint:
@@ -97,17 +95,16 @@ def _from_click(error: click.ClickException) -> UsageError:
     return UsageError(error.format_message().replace("\n", " "), f"See {where} --help.")
 
 
-def _settings(name: str, config: type[T], flags: Mapping[str, Any]) -> tuple[Face, T, dict[str, str]]:
-    """Merge flags, environment and TOML for one command."""
+def _layers(name: str, config: type, flags: Mapping[str, Any]) -> tuple[Face, list[tuple[str, dict[str, Any]]]]:
+    """Return how to show the result, and what flags, environment and TOML say to one command, the strongest first."""
 
     def layers(cls: type) -> list[tuple[str, dict[str, Any]]]:
         given = {key: value for key, value in flags.items() if key in options(cls) and value is not None}
         return [("flag", given), ("environment", environment(cls))]
 
-    face, face_origins = resolve(Face, layers(Face))
+    face, _ = resolve(Face, layers(Face))
     table = toml_table(face.config, name, config) if face.config else {}
-    settings, origins = resolve(config, [*layers(config), (f"{face.config}", table)])
-    return face, settings, origins | face_origins
+    return face, [*layers(config), (f"{face.config}", table)]
 
 
 def _click_option(name: str, spec: Option, cls: type) -> click.Option:
@@ -132,8 +129,8 @@ def _default_text(cls: type, name: str) -> str:
     return ",".join(map(str, default)) if isinstance(default, list) else str(default)
 
 
-def _print_config(face: Face, settings: Any, origins: Mapping[str, str]) -> None:
-    values = {name: as_text(getattr(settings, name)) for name in options(type(settings))}
+def _print_config(face: Face, settings: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    values = {name: as_text(value) for name, value in settings.items()}
     if face.json:
         print_json({name: {"value": value, "origin": origins[name]} for name, value in values.items()})
         return

@@ -79,7 +79,8 @@ def answer(word: str, params: float, active: float, wanted: Wanted, tokens: floa
     """Return the plan's one-paragraph answer."""
     epochs = tokens / unique
     name = f"{size(params)} parameters" + (f" ({size(active)} active)" if active != params else "")
-    wants = f"{name} want about {size(wanted.tokens)} tokens ({size(wanted.low)} to {size(wanted.high)})."
+    wants = f"{name} want about {size(wanted.tokens)} tokens ({size(wanted.low)} to {size(wanted.high)})"
+    wants += ", beyond the runs behind that law." if wanted.inside_range is False else "."
     if epochs <= 1 + 1e-9:
         seen = f"Training sees {size(tokens)} tokens" + (
             ", each once." if epochs > 1 - 1e-9 else f" of {size(unique)}."
@@ -106,7 +107,9 @@ def answer(word: str, params: float, active: float, wanted: Wanted, tokens: floa
     return f"{wants} {seen} {rest}" + (short if tokens < wanted.low * (1 - 1e-9) else "")
 
 
-def advice(word: str, tokens: float, unique: float, product: float, batch: float, steps: int) -> tuple[Advice, ...]:
+def advice(
+    word: str, tokens: float, unique: float, product: float, batch: float, steps: int, wanted: float
+) -> tuple[Advice, ...]:
     """Return what to do, in order: the data and the model first, then the regularisers, then the batch."""
     epochs = tokens / unique
     found: list[Advice] = []
@@ -120,8 +123,8 @@ def advice(word: str, tokens: float, unique: float, product: float, batch: float
         found += [_shuffle()]
     if epochs > 4 or product > repetition.CAUTION_PRODUCT:
         found += _regularise()
-    if tokens > xue.STOCK_TOKENS:
-        found += [_stock(tokens)]
+    if max(tokens, wanted) > xue.STOCK_TOKENS:
+        found += [_stock(tokens, wanted)]
     if unique < tokens or batch * 100 > unique or steps < MIN_STEPS:
         found += _batch(batch, unique, steps)
     return tuple(found)
@@ -177,8 +180,9 @@ def _regularise() -> list[Advice]:
             "Sweep it from the usual 0.1 up to 3. Newer work puts it first; with Xue et al. it diverged.",
             "on 200M unique tokens the best weight decay was over 30 times the usual, and loss fell again with size "
             "(Kim et al. 2025, arXiv:2509.14786); 1.0 cuts the overfitting term by 70 % (Lovelace et al. 2026, "
-            f"arXiv:2605.01640). Against it: added to dropout it diverged ({xue.SOURCE}, Table 4)",
-            "corpora of 50M to 6B tokens and models to 1.4B; T5-Base",
+            "arXiv:2605.01640). Against it: on top of dropout, DropPath and label smoothing it diverged "
+            f"({xue.SOURCE}, Table 4)",
+            "corpora of 50M to 6B tokens and models of 15M to 1B; T5-Base",
         ),
         Advice(
             "dropout",
@@ -190,7 +194,7 @@ def _regularise() -> list[Advice]:
         Advice(
             "early stop",
             "Hold out data that is repeated nowhere, and stop at its lowest loss.",
-            "past the turn the loss explodes: +33 % at 44 epochs (Muennighoff et al. 2023, run table)",
+            "past the turn the loss explodes: +28 to +33 % at 44 epochs (Muennighoff et al. 2023, run table)",
             "2.8B and 4.2B",
         ),
         Advice(
@@ -202,7 +206,8 @@ def _regularise() -> list[Advice]:
         Advice(
             "ensemble or self-distil",
             "Train several models on the same data; distil them into one.",
-            "asymptotes 3.43 regularised, 3.34 ensemble, 3.17 both; distilling keeps 83 % (Kim et al. 2025)",
+            "asymptotes 3.43 regularised, 3.34 ensemble, 3.17 both; distilling keeps 83 % of the gain (Kim et al. "
+            "2025, arXiv:2509.14786)",
             "200M unique tokens",
         ),
         Advice(
@@ -214,11 +219,13 @@ def _regularise() -> list[Advice]:
     ]
 
 
-def _stock(tokens: float) -> Advice:
+def _stock(tokens: float, wanted: float) -> Advice:
+    """Return the warning that the tokens trained on, or only those that the size wants, are more than there are."""
+    what = f"{size(tokens)} tokens" if tokens > xue.STOCK_TOKENS else f"The {size(wanted)} tokens that this size wants"
     return Advice(
         "more than there is",
-        f"{size(tokens)} tokens exceed the good text there was in 2023 (about {size(xue.STOCK_TOKENS)}, growing 4 to "
-        "5 % a year): plan for repetition, code or other languages.",
+        f"{what} exceed the good text there was in 2023 (about {size(xue.STOCK_TOKENS)}, growing 4 to 5 % a year): "
+        "plan for repetition, code, other languages or a smaller model.",
         f"estimate quoted by {xue.SOURCE}",
         "the world's text",
     )

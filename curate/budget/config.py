@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 from curate.config import map_option, option, parse_number, parse_seed, parse_whole, seed_option
 
 
 def _size(text: str) -> float:
     """Read a size such as 1.3B or 1e22; whether it makes sense as one is for the plan to say."""
+    if re.fullmatch(r"\s*[\d._]+\s*[kmgtp]i?b(ytes?)?\s*", text.lower()):
+        raise ValueError("is a size in bytes, and a number is wanted: 2B for 2 billion; curate tokens counts tokens")
     return float(parse_number(text))
+
+
+def _html(text: str) -> str:
+    """Read the name of a page to write; another ending is more likely a slip that would overwrite data."""
+    if not text.lower().endswith((".html", ".htm")):
+        raise ValueError("should end in .html")
+    return text
+
+
+def html_option() -> Any:
+    """Declare --html."""
+    return option("also write the result with its figures as one HTML page", parse=_html, metavar="FILE.html")
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class PlanConfig:
         metavar="N,D,LOSS",
     )  # fmt: skip
     explain: bool = option("print formula, constants and source of every number", flag=True)
+    html: str | None = html_option()
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,7 @@ class FitConfig:
     until: float = option("share of the curve to fit; the rest checks the forecast", default=0.8, parse=_size,
                           metavar="F")  # fmt: skip
     to: float | None = option("step to forecast a curve at [default: its last]", parse=_size, metavar="STEP")
+    html: str | None = html_option()
     seed: int = seed_option()
 
 

@@ -302,7 +302,7 @@ def _laws_used(sizes: Sizes, wanted: Wanted, laws: LawSet) -> tuple[LawUse, ...]
         use(laws.repetition, "effective tokens, loss penalty, best allocation", **at),
         use(laws.repeated_surface, "the surface under the repetition law", **at),
         use(kaplan.SAFE_TOKENS, "a floor for the tokens", **floor),
-        use(laws.joint, "the loss that the batch ceiling needs", **at),
+        use(laws.joint, "the loss under the batch ceiling", **at),
         use(kaplan.BATCH, "batch ceiling", **at),
         use(batch.STEP_LAW, "batch, steps, learning rate", **at),
         use(batch.SCHAIPP, "batch, beside", **at),

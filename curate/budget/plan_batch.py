@@ -1,8 +1,8 @@
 """The batch of a plan: which one, what each law says, and what a larger one costs when the epochs are fixed.
 
 Decided here: a batch of the user's own moves the learning rate by the square root of its ratio to Step Law's batch,
-as one does for Adam (McCandlish et al. 2018; Merrill et al. 2025). The cost of a large batch is told under a low and a
-high reading of B_noise, Kaplan's at the predicted loss and Zhang's at the tokens; both are for E = E_min (1 + B/B_noise).
+as one does for Adam (McCandlish et al. 2018; Merrill et al. 2025, arXiv:2505.23971). The cost of a large batch is told
+under two readings of B_noise in E = E_min (1 + B/B_noise): Kaplan's at the predicted loss, Zhang's at the tokens.
 """
 
 from __future__ import annotations

@@ -77,16 +77,25 @@ def resolve(config: PlanConfig, laws: LawSet) -> Sizes:
     assumptions: list[str] = []
     params, compute, tokens = _solve(params, active, compute, tokens, config.unique_tokens, laws, assumptions)
     unique = config.unique_tokens
-    if unique is None:
+    if unique is not None:
+        _in_bounds("epochs", tokens / unique, f"{size(tokens)} tokens from {size(unique)} unique ones: ")
+    else:
         unique = tokens / (config.epochs or 1.0)
         if config.epochs is None:
             assumptions.append("no unique tokens given: every token is taken to be new")
+    if config.batch is not None and config.batch > tokens:
+        raise UsageError(
+            f"batch={size(config.batch)} should be <= the {size(tokens)} tokens of the whole run",
+            "The batch is in tokens a step: sequences times their length.",
+        )
+    if tokens < (active or params):
+        assumptions.append("fewer tokens than parameters is meant, and the two are not swapped")
     shape = read or shapes.propose(params, config.vocab)
     known = counts or (shapes.count(shape) if shape else None)
     non_embedding = params * (known.non_embedding / known.total) if known else params
     if not read:
         assumptions.append(
-            "parameters without embeddings are those of the proposed shape"
+            "the share of embeddings is that of the proposed shape"
             if known
             else f"a vocabulary of {config.vocab:,} leaves no room for layers: all parameters count as non-embedding"
         )
@@ -148,6 +157,8 @@ def _sparse(counts: shapes.Counts | None) -> float | None:
 
 def _gpu_compute(config: PlanConfig) -> float | None:
     """Return the FLOP of the GPU-hours given."""
+    if config.gpu is None and _is_given(config, "mfu"):
+        raise UsageError(f"mfu={config.mfu:g} needs gpu", f"Type --gpu h100; known: {', '.join(hardware.PEAK)}")
     if config.gpu_hours is None:
         return None
     if config.gpu is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,8 @@ def add_earlier(index: DuplicateIndex, config: TokensConfig, measure: Measure) -
         load_index(index, Path(name))
     if not corpora:
         return
-    corpus = open_corpus(
-        corpora, columns=config.text_column, document=config.document, chunk_bytes=measure.chunk_bytes
-    )
-    plain = Measure((), config.dedup, measure.parameters, names=False, chunk_bytes=measure.chunk_bytes)
+    corpus = open_corpus(corpora, columns=config.text_column, document=config.document, chunk_bytes=measure.chunk_bytes)
+    plain = replace(measure, tokenizers=(), names=False)
     for measured in map_threads(plain, ahead(corpus.bundles(), 1), config.workers):
         assert measured.signed is not None
         index.add(measured.signed)

@@ -36,7 +36,7 @@ class Levels:
 
     `reason` uint8 (n): an index into REASONS. `cluster` int64 (n): the number of its cluster, -1 for none.
     `sizes` int64 (clusters): documents of each. `survivors` int64 (clusters): the document kept, -1 where it is one of
-    --against. `order` int64 (n): the documents, the one to keep first.
+    --against. `order` int64 (n): the documents, the one to keep first. `earlier_kept` bool: which of --against stay.
     """
 
     reason: npt.NDArray[np.uint8]
@@ -45,6 +45,7 @@ class Levels:
     survivors: I64
     order: I64
     comparisons: dict[str, int]
+    earlier_kept: Bool
 
     @property
     def kept(self) -> Bool:
@@ -76,7 +77,7 @@ def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], wo
     none = np.full(table.documents, -1, np.int64)
     if found.index is None:
         nothing = np.empty(0, np.int64)
-        return Levels(reason, none, nothing, nothing, np.arange(table.documents), {})
+        return Levels(reason, none, nothing, nothing, np.arange(table.documents), {}, np.empty(0, np.bool_))
     keys = np.zeros((found.index.documents, 2), np.uint64)
     keys[found.base :, 0], keys[found.base :, 1] = table["text_key"], table["id_key"]
     priority = np.full(found.index.documents, np.iinfo(np.int32).min, np.int32)  # those of --against stay
@@ -92,7 +93,7 @@ def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], wo
         "candidates": clusters.candidates, "merged": clusters.merged, "false": clusters.false,
         "unchecked": clusters.unchecked,
     }  # fmt: skip
-    return Levels(reason, cluster, sizes, survivors, order, comparisons)
+    return Levels(reason, cluster, sizes, survivors, order, comparisons, clusters.kept[: found.base])
 
 
 def _priority(found: Scan, sources: Sequence[str], prefer: tuple[str, ...]) -> I32:

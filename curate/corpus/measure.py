@@ -20,7 +20,7 @@ from curate.corpus.text import I8, I64, U8, U64, buffers, code_points, read_only
 from curate.data.documents import Documents, Part, read_parts
 from curate.data.tokenizer import Tokenizer, Verified
 
-START_CHARACTERS = 200  # of each text, to show duplicates by
+START_CHARACTERS = 120  # of each text, to show duplicates by
 SHORT_LINE = 24  # bytes; our choice: shorter lines ("}", "---", "Yes.") repeat without being copies
 
 
@@ -47,6 +47,7 @@ class Measure:
     parameters: MinHashParameters
     eos: bool = False
     names: bool = True
+    chunk_bytes: int = 4 << 20
 
     def __call__(self, bundle: Sequence[Part]) -> Measured:
         """Read a bundle and measure its documents."""
@@ -62,7 +63,7 @@ class Measure:
             "source": frame["source"].to_numpy(),
             "bytes": np.diff(offsets),
             "characters": text.str.len_chars().to_numpy(),
-            "empty": (text.str.strip_chars() == "").to_numpy(),
+            "empty": ~text.str.contains(r"\S").to_numpy(),
         }
         numbers |= {f"tokens_{i}": counts + self.eos for i, (counts, _) in enumerate(counted)}
         signed = lines = paragraphs = None

@@ -6,8 +6,8 @@ tokens to bytes is applied to all bytes: a ratio estimate over clusters (Cochran
 
 Decided here: unpacked files of JSON lines are read at the drawn places only, in random order, until the 95 % interval is
 within PRECISION of the estimate or the share is used up. What cannot be entered in the middle (packed files, tables,
-arrays, texts) is read through, and only the drawn blocks are parsed and counted. Duplicates are not estimated: how many
-there are in a sample says little about the whole.
+arrays, texts) is read through, and only the drawn blocks are parsed and counted; of a corpus of few blocks more than the
+share is taken. Duplicates are not estimated: how many there are in a sample says little about the whole.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _draw(
     while len(drawn.sizes) < most:
         batch = [blocks[i] for i in order[len(drawn.sizes) : min(len(drawn.sizes) + LEAST_BLOCKS, most)].tolist()]
         parts = (_part(corpus, block) for block in batch)
-        found = np.array(list(map_threads(lambda part: _count(part, tokenizers), parts, config.workers)))
+        found = np.array(list(map_threads(lambda part: _count(part, tokenizers, config.eos), parts, config.workers)))
         sizes = np.array([block.stop - block.start for block in batch])
         drawn = replace(drawn, sizes=np.append(drawn.sizes, sizes), found=np.concatenate([drawn.found, found]))
         if _is_precise(drawn):
@@ -169,18 +169,18 @@ def _part(corpus: Corpus, block: Block) -> Part:
     return Part(block.source, 0, len(data), 0, piece, corpus.wanted_of(block.source))
 
 
-def _count(part: Part, tokenizers: Sequence[Tokenizer]) -> list[float]:
+def _count(part: Part, tokenizers: Sequence[Tokenizer], eos: bool) -> list[float]:
+    """Return the facts of the documents of a part, and their tokens by each tokenizer."""
     documents = read_parts([part])
     text = documents.frame["text"]
-    facts = [
+    facts: list[float] = [
         len(text) + documents.unreadable.height,
         documents.unreadable.height,
         int((~text.str.contains(r"\S")).sum()),
         int(text.str.len_bytes().sum()),
         int(text.str.len_chars().sum()),
     ]
-    eos = 0
-    return [float(value) for value in (*facts, *(int(t.count_verified(text)[0].sum()) + eos for t in tokenizers))]
+    return facts + [int(t.count_verified(text)[0].sum()) + eos * len(text) for t in tokenizers]
 
 
 def _read_through(
@@ -188,20 +188,22 @@ def _read_through(
 ) -> Stratum:
     """Read the other sources to their end, and count the blocks that are drawn."""
     others = replace(corpus, items=[corpus.items[i] for i in rest], streams={}, wanted={}, chunk_bytes=BLOCK_BYTES)
+    expected = (others.total_bytes() or 0) / BLOCK_BYTES
+    share = max(float(config.sample or 1), min(1.0, 2 * LEAST_BLOCKS / max(expected, 1)))
     blocks = size = 0
 
     def drawn() -> Iterator[Part]:
         nonlocal blocks, size
         for part in ahead(others.parts(), 4):
             blocks, size = blocks + 1, size + part.size
-            if blocks <= LEAST_BLOCKS or rng.random() < float(config.sample or 1):
+            if rng.random() < share:
                 yield part
 
     sizes, found = [], []
     parts = drawn()
     while batch := list(islice(parts, 64)):
         sizes += [part.size for part in batch]
-        found += list(map_threads(lambda part: _count(part, tokenizers), batch, config.workers))
+        found += list(map_threads(lambda part: _count(part, tokenizers, config.eos), batch, config.workers))
     corpus.wanted |= {rest[i]: wanted for i, wanted in others.wanted.items()}
     table = np.array(found).reshape(len(found), len(FACTS) + len(tokenizers))
     return Stratum(blocks, size, np.array(sizes, np.int64), table)

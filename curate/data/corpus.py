@@ -63,7 +63,7 @@ class Corpus:
         """Yield the parts in bundles of about `chunk_bytes`, in order of sources and lines."""
         bundle: list[Part] = []
         size = 0
-        for part in self._parts():
+        for part in self.parts():
             if bundle and size + part.size > self.chunk_bytes:
                 yield bundle
                 bundle, size = [], 0
@@ -72,7 +72,8 @@ class Corpus:
         if bundle:
             yield bundle
 
-    def _parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[Part]:
+        """Yield the parts of all sources in their order."""
         done = 0
         for index, item in enumerate(self.items):
             if item.kind in ("hub", "object"):
@@ -144,6 +145,10 @@ class Corpus:
             for row in rows:
                 self.seen.update(map(str, row) if isinstance(row, dict) else ())
             self.wanted[index] = Wanted(self.columns) if self.columns else find_columns(rows)
+        return self.wanted_of(index)
+
+    def wanted_of(self, index: int) -> Wanted:
+        """Return where the text of a source is, once its first records were seen."""
         return self.wanted[index] or _TEXT
 
 

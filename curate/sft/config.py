@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import ClassVar
 
 from curate.config import (
     force_option,
@@ -34,6 +35,8 @@ def _share(text: str) -> Decimal:
 @dataclass(frozen=True)
 class SelectConfig:
     """What `curate select` can be told. Exactly one of fraction, count and budget_tokens is wanted."""
+
+    ONE_OF: ClassVar = ("fraction", "count", "budget_tokens")
 
     fraction: Decimal | None = option(
         "share of the rows read to select, such as 0.005", parse=parse_fraction, metavar="F"
@@ -86,7 +89,7 @@ class SelectConfig:
     def __post_init__(self) -> None:
         if self.workers is None:
             object.__setattr__(self, "workers", os.cpu_count() or 1)
-        asked = [name for name in ("fraction", "count", "budget_tokens") if getattr(self, name) is not None]
+        asked = [name for name in self.ONE_OF if getattr(self, name) is not None]
         if len(asked) != 1:
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
             raise UsageError(

@@ -1,6 +1,6 @@
 """Time `curate select` as a user meets it: whole processes, from file to output directory, and the start-up.
 
-    python benchmarks/select.py POOL.jsonl.gz [--runs 3] [--fraction 0.005]
+    python benchmarks/selection.py POOL.jsonl.gz [--runs 3] [--fraction 0.005]
 
 Prints seconds a stage (of the fastest run), wall seconds and peak memory of the process; JSON at the end.
 """
