@@ -21,6 +21,7 @@ from curate.budget import approaches, models
 from curate.budget.config import FitConfig
 from curate.budget.fitted import Estimate, Fit, Leverage, Point, Profile
 from curate.budget.lawset import load_surface
+from curate.budget.repetition import OVERFIT_PRODUCT
 from curate.budget.solve import Array, Model, best_of, huber, minimise
 from curate.budget.sweep import MIN_LEVELS, MIN_RUNS, Runs, check_spread, levels, next_runs, read_runs
 from curate.budget.words import number
@@ -28,8 +29,8 @@ from curate.config import resolve
 from curate.errors import CurateError, UsageError, unknown_name
 
 LAWS = ("chinchilla", "kaplan", "repetition", "curve")
-UNBOUNDED = 1e5
-"""R_D_star past which a repeat is worth a fresh token, so that no larger value can be told from it."""
+SMALLEST, UNBOUNDED = 1e-3, 1e5
+"""Ends of R_D_star and R_N_star: past the upper one a repeat is worth a fresh token, under the lower one nothing."""
 
 
 def fit_law(runs: str | Path, **options: Any) -> Fit:
@@ -107,7 +108,7 @@ def _fit_kaplan(path: Path, config: FitConfig) -> Fit:
     check_spread(runs)
     model = models.kaplan_model(np.log(runs.params), np.log(runs.tokens))
     fit = _fit(config, runs, "kaplan", model, models.kaplan_starts(), np.exp)
-    return replace(fit, warnings=(*fit.warnings, "this law counts parameters without embeddings"))
+    return replace(fit, warnings=(*fit.warnings, "this law counts parameters without embeddings: so should the column"))
 
 
 def _fit_repetition(path: Path, config: FitConfig) -> Fit:
@@ -127,22 +128,32 @@ def _fit_repetition(path: Path, config: FitConfig) -> Fit:
         )
     surface = load_surface(config.surface)
     model = models.repetition_model(runs.params, runs.tokens, runs.unique, surface)
-    fit = _fit(config, runs, "repetition", model, models.repetition_starts(), np.exp)
+    limits = math.log(SMALLEST), math.log(UNBOUNDED)
+    fit = _fit(config, runs, "repetition", model, models.repetition_starts(), np.exp, limits=limits)
     profile = _profile(model, np.log(runs.loss))
     flat = [one.r_d_star for one in profile if one.objective <= 1.005 * fit.objective]
     warnings = list(fit.warnings)
+    turned = int((runs.params * runs.tokens / runs.unique**2 >= OVERFIT_PRODUCT)[repeated].sum())
+    if turned:
+        warnings.append(
+            f"{turned} runs have (N/U) * epochs >= {OVERFIT_PRODUCT:g}, where the loss of published runs had turned up; "
+            "this law cannot rise, so compare with a fit without them"
+        )
+    for name, one in fit.parameters.items():
+        if not 1.001 * SMALLEST < one.value < 0.999 * UNBOUNDED:
+            warnings.append(f"{name} ran to the end of the search at {number(one.value)}: these runs do not tell it")
     if len(flat) > 1 and flat[-1] > 2 * flat[0]:
         warnings.append(
             f"R_D_star is weakly identified: every value from {number(flat[0])} to {number(flat[-1])} fits within "
             "0.5 % of the best objective"
         )
-    limits = {**fit.range, "epochs": (float(epochs.min()), float(epochs.max()))}
+    found = {**fit.range, "epochs": (float(epochs.min()), float(epochs.max()))}
     bounded = {
-        name: one if one.high is None or one.high < UNBOUNDED else one._replace(high=math.inf)
+        name: one if one.high is None or one.high < 0.999 * UNBOUNDED else one._replace(high=math.inf)
         for name, one in fit.parameters.items()
     }
     return replace(
-        fit, parameters=bounded, profile=profile, warnings=tuple(warnings), range=limits, surface=config.surface
+        fit, parameters=bounded, profile=profile, warnings=tuple(warnings), range=found, surface=config.surface
     )
 
 
@@ -167,12 +178,17 @@ def _fit(
     starts: Array,
     values: Callable[[Array], Array],
     derive: Callable[[Array], Array] | None = None,
+    limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Fit:
-    """Fit one law from its starts; bootstrap and leave-one-out from the optimum. Prior validation is assumed."""
+    """Fit one law from its starts; bootstrap and leave-one-out from the optimum. Prior validation is assumed.
+
+    Parameters that run past `limits` are set to them: the objective is flat there.
+    """
     names = {"chinchilla": models.CHINCHILLA, "kaplan": models.KAPLAN, "repetition": models.REPETITION}[law]
     target, count = np.log(runs.loss), len(runs.loss)
     best, objective = best_of(model, starts, target, np.ones(count))
-    draws = _bootstrap(config, model, best, starts, target)
+    best = np.clip(best, *limits)
+    draws = np.clip(_bootstrap(config, model, best, starts, target), *limits)
     intervals = _intervals(values(best), values(draws) if len(draws) else None)
     derived: dict[str, Estimate] = {}
     if derive is not None:
@@ -196,7 +212,7 @@ def _fit(
         runs.left_out,
         {name: (float(value.min()), float(value.max())) for name, value in quantities.items()},
         derived,
-        leverage=_leverage(runs, names, model, best, draws, target),
+        leverage=_leverage(runs, names, model, best, draws, target, limits),
         warnings=() if count >= 30 else (f"{count} runs are few: trust the intervals, not the digits",),
         points=tuple(
             Point(*(float(v) for v in row))
@@ -235,12 +251,18 @@ def _intervals(best: Array, draws: Array | None) -> list[Estimate]:
 
 
 def _leverage(
-    runs: Runs, names: Sequence[str], model: Model, best: Array, draws: Array, target: Array
+    runs: Runs,
+    names: Sequence[str],
+    model: Model,
+    best: Array,
+    draws: Array,
+    target: Array,
+    limits: tuple[float, float],
 ) -> tuple[Leverage, ...]:
     """Return the five runs whose absence moves a parameter most, in standard errors."""
     count = len(target)
     theta, _ = minimise(model, np.repeat(best[None], count, axis=0), target, 1.0 - np.eye(count), 60)
-    shift = theta - best
+    shift = np.clip(theta, *limits) - best
     if len(draws):  # half the middle 68 %: a parameter whose draws run off to infinity has no standard deviation
         error = np.diff(np.percentile(draws, [16, 84], axis=0), axis=0)[0] / 2
     else:

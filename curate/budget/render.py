@@ -243,7 +243,8 @@ def _choices(plan: Plan) -> list[str]:
         f"{repetition.OVERFIT_PRODUCT:g}, read off few and widely spaced runs of {repetition.SOURCE}.",
         f"Repetition: the band is R_D* = {repetition.LOW:g}, {repetition.MID:.3g} and {repetition.HIGH:g}, from our "
         "bootstrap of its 182 runs; the words for each stretch of epochs follow its measured table.",
-        "Largest useful compute: less than 0.005 nats a factor e, about the noise between two seeds.",
+        "Largest useful compute: under 0.005 nats a factor e; seeds of the 2.8B runs of that paper spread by 0.002 "
+        "nats, of the 4.2B runs by 0.01.",
         "Batch: the band is half to double; steps under 2,000, or under 100 an epoch, are called few; warm-up over 1 "
         "to 2 % of the steps (1 %: Muennighoff et al. 2023, App. S).",
         "Weight decay and learning rate for a batch of your own: the rate moves with the square root of the batch.",

@@ -18,12 +18,13 @@ from curate.config import (
     strict_option,
     workers_option,
 )
+from curate.errors import UsageError
 
 LEVELS = ("none", "exact", "near")
 UNITS = ("file", "line", "paragraph")  # what curate.data.plain cuts a text file into
 WRITTEN = ("jsonl", "jsonl.zst", "parquet")
 SMALLEST_CHUNK, LARGEST_CHUNK = 1 << 10, 64 << 20  # a record is at most 64 MB: larger chunks would read longer ones
-SMALLEST_MEMORY = 512 << 20  # libraries, one tokenizer and two small chunks (measured: benchmarks/tokens.py)
+SMALLEST_MEMORY = 1 << 30
 
 
 def _tokenizer(text: str) -> str:
@@ -90,3 +91,50 @@ class TokensConfig:
     def __post_init__(self) -> None:
         if self.workers is None:
             object.__setattr__(self, "workers", os.cpu_count() or 1)
+        self._check_sizes()
+        self._check_levels()
+
+    def _check_sizes(self) -> None:
+        if self.chunk_size is not None and not SMALLEST_CHUNK <= self.chunk_size <= LARGEST_CHUNK:
+            raise UsageError(
+                f"--chunk-size {self.chunk_size} is not between 1KB and 64MB", "Leave it out, or give 4MB."
+            )
+        if self.memory is not None and self.memory < SMALLEST_MEMORY:
+            raise UsageError(
+                f"--memory {self.memory} is below 1GB, and the libraries and a tokenizer alone take 0.7GB",
+                "Give --memory 1GB or more.",
+            )
+
+    def _check_levels(self) -> None:
+        wants = {
+            "--drop-lines": (self.drop_lines, self.dedup != "none", "--dedup exact or near"),
+            "--against": (self.against, self.dedup != "none", "--dedup exact or near"),
+            "--save-index": (self.save_index, self.dedup == "near", "--dedup near"),
+            "--write": (self.write, self.out is not None, "--out DIR"),
+            "--max-epochs": (self.max_epochs, self.counts, "a tokenizer"),
+            "--weights": (self.weights, self.counts, "a tokenizer"),
+            "--sample": (self.sample, self.counts, "a tokenizer"),
+        }
+        for option_name, (asked, possible, needed) in wants.items():
+            if asked and not possible:
+                raise UsageError(f"{option_name} needs {needed}", f"Add it, or leave out {option_name}.")
+        if self.sample is not None and (self.write or self.save_index or self.drop_lines or self.against):
+            raise UsageError(
+                "--sample counts a part of the corpus: it drops and writes nothing",
+                "Leave out --sample, or --write, --save-index, --drop-lines and --against.",
+            )
+
+    @property
+    def counts(self) -> bool:
+        """Whether tokens are counted."""
+        return any(name != "none" for name in self.tokenizer)
+
+    @property
+    def rereads(self) -> bool:
+        """Whether the corpus is read a second time."""
+        return self.write is not None or self.drop_lines
+
+    @property
+    def names_wanted(self) -> bool:
+        """Whether ids and first words of documents are wanted: for the ledger, and to show duplicates."""
+        return self.out is not None or self.dedup != "none"

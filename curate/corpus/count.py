@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from curate.config import resolve
 from curate.corpus.clusters import DuplicateIndex
 from curate.corpus.config import TokensConfig
+from curate.corpus.earlier import add_earlier, keep_index
+from curate.corpus.forecast import budget
 from curate.corpus.levels import find_levels, find_repetition
 from curate.corpus.measure import Measure
 from curate.corpus.minhash import MinHashParameters
 from curate.corpus.notes import notes_on
-from curate.corpus.report import build_report
+from curate.corpus.report import build_report, sample_report
+from curate.corpus.reread import recount
 from curate.corpus.result import TokenReport
+from curate.corpus.sample import sample
 from curate.corpus.scan import scan
+from curate.corpus.write import check_writable
 from curate.data import tokenizer
 from curate.data.corpus import open_corpus
+from curate.errors import CurateError
 from curate.report.progress import Stages
 
 
@@ -44,14 +51,15 @@ def count_tokens(inputs: Any, **options: Any) -> TokenReport:
 def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> TokenReport:
     """Count what `config` asks for in `inputs`."""
     stages = stages or Stages()
-    scratch = tempfile.TemporaryDirectory(prefix="curate-", dir=config.tmp, ignore_cleanup_errors=True)
+    plan = budget(config.memory, config.chunk_size, config.workers)
+    scratch = _scratch(config.tmp)
     directory = Path(scratch.name)
-    memory = 1 << 30
     corpus = open_corpus(
         _as_list(inputs),
         columns=config.text_column,
         document=config.document,
-        chunk_bytes=config.chunk_size or 16 << 20,
+        chunk_bytes=plan.chunk,
+        keep_stdin=directory / "stdin" if config.rereads else None,
     )
     with stages("tokenizer"):
         tokenizers = [
@@ -59,23 +67,47 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
             for name in config.tokenizer
             if name != "none"
         ]
-    parameters = MinHashParameters(config.ngram, config.bands, config.rows, config.threshold)
-    index = None if config.dedup == "none" else DuplicateIndex(parameters, memory, directory)
+    if config.sample is not None:
+        with stages("sample"):
+            estimate = sample(corpus, tokenizers, config)
+        return TokenReport(config, sample_report(corpus, estimate, tokenizers, config, stages))
 
+    parameters = MinHashParameters(config.ngram, config.bands, config.rows, config.threshold)
+    measure = Measure(tokenizers, config.dedup, parameters, config.eos, config.names_wanted, plan.chunk)
+    index = None if config.dedup == "none" else DuplicateIndex(parameters, plan.duplicates, directory)
+    if index is not None and config.against:
+        with stages("against"):
+            add_earlier(index, config, measure)
     with stages("read") as advance:
-        measure = Measure(tokenizers, config.dedup, parameters, eos=config.eos)
-        found = scan(corpus, measure, directory, index, memory // 2, config.workers, advance)
+        found = scan(corpus, measure, directory, index, plan, config.workers, advance, stages.say)
         notes = notes_on(found, corpus)
+        if config.drop_lines and config.write:
+            check_writable(corpus)
     with stages("duplicates"):
         levels = find_levels(found, [item.name for item in corpus.items], config.prefer, config.workers)
     with stages("lines"):
         lines = find_repetition(found, found.lines, "line_sizes", levels)
         paragraphs = find_repetition(found, found.paragraphs, "paragraph_sizes", levels)
+    if lines is not None and config.drop_lines and tokenizers:
+        with stages("recount"):
+            tokens = recount(corpus, found, lines, tokenizers[0], config.eos, config.workers)
+            lines = replace(lines, tokens=tokens)
+    if index is not None and config.save_index:
+        with stages("save index"):
+            keep_index(index, levels, config, found.base)
     report = build_report(
         corpus=corpus, found=found, levels=levels, lines=lines, paragraphs=paragraphs, tokenizers=tokenizers,
         config=config, notes=notes, stages=stages,
     )  # fmt: skip
-    return TokenReport(config, report, corpus, found, levels, scratch)
+    return TokenReport(config, report, corpus, found, levels, lines, scratch)
+
+
+def _scratch(tmp: str | None) -> tempfile.TemporaryDirectory[str]:
+    """Make a directory for intermediate results that vanishes with the run."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="curate-", dir=tmp, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise CurateError(f"--tmp {tmp}: {error.strerror or error}", "Give a directory that can be written.") from error
 
 
 def _as_list(inputs: Any) -> list[Any]:

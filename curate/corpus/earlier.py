@@ -1,4 +1,4 @@
-"""What earlier corpora have already: --against loads it before a corpus is read, --save-index keeps it for later ones."""
+"""What earlier corpora have: --against loads it before a corpus is read, --save-index keeps it for later ones."""
 
 from __future__ import annotations
 

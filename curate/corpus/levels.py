@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,12 +61,22 @@ class Levels:
 
 @dataclass(frozen=True)
 class Repetition:
-    """Lines (or paragraphs) that repeat another one: which, how many of them and their bytes by document int64 (n)."""
+    """Lines (or paragraphs) that repeat another one: which, `count` of `of`, and their bytes by document int64 (n).
+
+    `tokens` int64 (n): what was counted in each document without them, where that was done.
+    """
 
     repeated: Repeated
     count: int
     of: int
     bytes: I64
+    tokens: I64 | None = None
+
+    def left(self, tokens: I64, text_bytes: I64) -> I64:
+        """Return the tokens of each document without its repeated lines: counted, or by their share of the bytes."""
+        if self.tokens is not None:
+            return self.tokens
+        return tokens - np.rint(tokens * (self.bytes / np.maximum(text_bytes, 1))).astype(np.int64)
 
 
 def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], workers: int) -> Levels:
@@ -142,8 +151,3 @@ def find_repetition(found: Scan, index: LineIndex | None, sizes: str, levels: Le
         alive = np.repeat(levels.distinct[first:last], np.diff(starts))
         of += int(((size > 0) & alive).sum())
     return Repetition(repeated, count, of, bytes_)
-
-
-def left(tokens: npt.NDArray[Any], text_bytes: I64, repeated: I64) -> I64:
-    """Estimate the tokens of each document without its repeated lines: by their share of the bytes."""
-    return tokens - np.rint(tokens * (repeated / np.maximum(text_bytes, 1))).astype(np.int64)

@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from curate.config import as_text
 from curate.corpus.config import TokensConfig
-from curate.corpus.levels import EMPTY, EXACT, NEAR, Levels, Repetition, left
+from curate.corpus.levels import EMPTY, EXACT, NEAR, Levels, Repetition
 from curate.corpus.measure import SHORT_LINE
 from curate.corpus.minhash import MinHashParameters
 from curate.corpus.scan import Scan
+from curate.corpus.sources import groups
 from curate.corpus.text import I64, SCRIPTS, UNICODE_VERSION, Bool
+from curate.corpus.weights import mixture, parse_weights
 from curate.data.corpus import Corpus
 from curate.data.manifest import SCHEMA_VERSION, versions
 from curate.data.tokenizer import Tokenizer
@@ -28,13 +30,17 @@ SHOWN_MEMBERS = 4
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of the document table that the report sums over, and which documents each level leaves."""
+    """The columns of the document table that the report sums over, and which documents each level leaves.
+
+    `unique` are the tokens of each document without the lines that are dropped.
+    """
 
     source: npt.NDArray[np.int32]
     script: npt.NDArray[np.int8]
     bytes: I64
     characters: I64
     tokens: list[I64]
+    unique: I64
     reason: npt.NDArray[np.uint8]
     kept: Bool
 
@@ -45,28 +51,33 @@ def build_report(
 ) -> dict[str, Any]:  # fmt: skip
     """Put the facts of a run together; the counts must add up, or the run fails."""
     table = found.table
+    tokens = [table[f"tokens_{i}"] for i in range(len(tokenizers))]
+    unique = tokens[0] if tokens else table["bytes"]
+    if lines is not None and lines.tokens is not None:
+        unique = lines.tokens
     columns = Columns(
-        table["source"], table["script"], table["bytes"], table["characters"],
-        [table[f"tokens_{i}"] for i in range(len(tokenizers))], levels.reason, levels.kept,
+        table["source"], table["script"], table["bytes"], table["characters"], tokens, unique, levels.reason,
+        levels.kept,
     )  # fmt: skip
     names = [tokenizer.about["name"] for tokenizer in tokenizers]
     unreadable: Counter[int] = Counter()
     for (source, _), count in found.unreadable.items():
         unreadable[source] += count
-    sources = _sources(corpus, columns, unreadable)
+    by_source = [
+        {"source": item.name, **_group(columns, columns.source == i, names, unreadable[i])}
+        for i, item in enumerate(corpus.items)
+    ]
     return {
         "schema_version": SCHEMA_VERSION,
         "command": "tokens",
+        "sample": None,
         "documents": _documents(columns, sum(unreadable.values())),
         "bytes": int(columns.bytes.sum()),
         "characters": int(columns.characters.sum()),
         "tokens": _tokens(columns, levels, lines),
         "tokenizer": _about(tokenizers, found, 0),
         "tokenizers": [_about(tokenizers, found, i) for i in range(len(tokenizers))],
-        "by_source": [
-            {"source": item.name, **_group(columns, columns.source == i, names, unreadable[i])}
-            for i, item in enumerate(corpus.items)
-        ],
+        "by_source": by_source,
         "by_script": sorted(
             (
                 {"script": SCRIPTS[i], **_group(columns, columns.script == i, names, None)}
@@ -74,17 +85,18 @@ def build_report(
             ),
             key=lambda group: (-group["bytes"], group["script"]),
         ),
-        "lines": _repetition(lines, columns, levels, SHORT_LINE),
-        "paragraphs": _repetition(paragraphs, columns, levels, SHORT_LINE),
+        "lines": _repetition(lines, columns, levels, dropped=config.drop_lines),
+        "paragraphs": _repetition(paragraphs, columns, levels, dropped=False),
         "near": _near(config, levels),
         "clusters": _clusters(found, corpus, columns, levels),
+        "against": _against(config, found, levels),
+        "mixture": _mixture(config, corpus, by_source),
         "lengths": _lengths(columns),
-        "sources": sources,
+        "forecast": found.forecast._asdict() if found.forecast else None,
+        "plan": None,
+        "sources": _sources(corpus, columns, unreadable),
         "notes": list(notes),
-        "config": {f.name: as_text(getattr(config, f.name)) for f in fields(config)},
-        "versions": versions() | {"unicode": UNICODE_VERSION},
-        "seconds": {name: round(value, 3) for name, value in stages.seconds.items()},
-        "peak_memory_bytes": peak_memory_bytes(),
+        **_run(config, stages),
     }
 
 
@@ -108,10 +120,12 @@ def _tokens(columns: Columns, levels: Levels, lines: Repetition | None) -> dict[
     if not columns.tokens:
         return dict.fromkeys(names)
     tokens = columns.tokens[0]
-    exact = int(tokens[levels.distinct].sum())
-    near = int(tokens[levels.kept].sum())
-    after_lines = exact if lines is None else int(left(tokens, columns.bytes, lines.bytes)[levels.distinct].sum())
-    return dict(zip(names, (int(tokens.sum()), exact, after_lines, near, near), strict=True))
+    rest = tokens if lines is None else lines.left(tokens, columns.bytes)
+    sums = (
+        tokens.sum(), tokens[levels.distinct].sum(), rest[levels.distinct].sum(), tokens[levels.kept].sum(),
+        columns.unique[levels.kept].sum(),
+    )  # fmt: skip
+    return dict(zip(names, map(int, sums), strict=True))
 
 
 def _about(tokenizers: Sequence[Tokenizer], found: Scan, number: int) -> dict[str, Any] | None:
@@ -137,7 +151,7 @@ def _group(columns: Columns, member: Bool, names: Sequence[str], unreadable: int
         "bytes": size,
         "characters": characters,
         "tokens": sums[0] if sums else None,
-        "unique_tokens": int(columns.tokens[0][member & columns.kept].sum()) if sums else None,
+        "unique_tokens": int(columns.unique[member & columns.kept].sum()) if sums else None,
         "characters_per_token": _ratio(characters, sums[0]) if sums else None,
         "bytes_per_token": {name: _ratio(size, total) for name, total in zip(names, sums, strict=True)},
         "length": _spread((columns.tokens or [columns.bytes])[0][member]),
@@ -157,22 +171,22 @@ def _spread(lengths: I64) -> dict[str, int] | None:
     return {"median": int(median), "p95": int(p95), "longest": int(lengths.max())}
 
 
-def _repetition(found: Repetition | None, columns: Columns, levels: Levels, least: int) -> dict[str, Any] | None:
+def _repetition(found: Repetition | None, columns: Columns, levels: Levels, *, dropped: bool) -> dict[str, Any] | None:
     if found is None:
         return None
     alive = levels.distinct
     repeated = None
     if columns.tokens:
-        tokens = columns.tokens[0][alive]
-        repeated = int((tokens - left(tokens, columns.bytes[alive], found.bytes[alive])).sum())
+        tokens = columns.tokens[0]
+        repeated = int((tokens - found.left(tokens, columns.bytes))[alive].sum())
     return {
         "read": found.of,
         "repeated": found.count,
         "repeated_bytes": int(found.bytes[alive].sum()),
         "repeated_tokens": repeated,
-        "repeated_tokens_are": "estimated by the share of bytes in each document",
-        "least_bytes": least,
-        "dropped": False,
+        "repeated_tokens_are": "estimated by their share of the bytes" if found.tokens is None else "counted",
+        "least_bytes": SHORT_LINE,
+        "dropped": dropped,
     }
 
 
@@ -185,6 +199,34 @@ def _near(config: TokensConfig, levels: Levels) -> dict[str, Any] | None:
         "ngram": config.ngram, "bands": config.bands, "rows": config.rows, "threshold": config.threshold,
         **levels.comparisons, "chance_to_be_compared": curve,
     }  # fmt: skip
+
+
+def _against(config: TokensConfig, found: Scan, levels: Levels) -> dict[str, Any] | None:
+    """Return how much of the corpus is in --against already."""
+    if not config.against:
+        return None
+    theirs = np.flatnonzero(levels.survivors < 0)
+    member = np.isin(levels.cluster, theirs)
+    return {
+        "names": list(config.against),
+        "documents": found.base,
+        "dropped_exact": int((member & (levels.reason == EXACT)).sum()),
+        "dropped_near": int((member & (levels.reason == NEAR)).sum()),
+    }
+
+
+def _mixture(config: TokensConfig, corpus: Corpus, by_source: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return tokens and epochs by source, for the shares asked for."""
+    if not config.weights and config.max_epochs is None:
+        return None
+    weights = parse_weights(config.weights)
+    names = [item.name for item in corpus.items]
+    unique: Counter[str] = Counter(dict.fromkeys(weights, 0))
+    for name, group, facts in zip(names, groups(list(weights), names, "--weights"), by_source, strict=True):
+        if weights and group is None:
+            continue
+        unique[name if group is None else list(weights)[group]] += facts["unique_tokens"]
+    return mixture(unique, weights, config.train_tokens, config.max_epochs)
 
 
 def _clusters(found: Scan, corpus: Corpus, columns: Columns, levels: Levels) -> dict[str, Any] | None:
@@ -267,3 +309,41 @@ def _sources(corpus: Corpus, columns: Columns, unreadable: Mapping[int, int]) ->
         }
         for i, item in enumerate(corpus.items)
     ]
+
+
+def sample_report(
+    corpus: Corpus, estimate: Mapping[str, Any], tokenizers: Sequence[Tokenizer], config: TokensConfig, stages: Stages
+) -> dict[str, Any]:
+    """Put the estimate of a sample into the shape of a report; what a sample cannot tell is null."""
+    values = {name: interval["value"] for name, interval in estimate["estimates"].items()}
+    abouts = [tokenizer.about for tokenizer in tokenizers]
+    documents: dict[str, int | None] = dict.fromkeys(("duplicate_exact", "duplicate_near", "unique"))
+    documents |= {"read": values["documents"], "unreadable": values["unreadable"], "empty": values["empty"]}
+    levels: dict[str, int | None] = dict.fromkeys(("after_exact", "after_lines", "after_near", "unique"))
+    empty = ("lines", "paragraphs", "near", "clusters", "against", "mixture", "lengths", "forecast", "plan")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": "tokens",
+        "sample": dict(estimate),
+        "documents": documents,
+        "bytes": values["bytes"],
+        "characters": values["characters"],
+        "tokens": levels | {"total": values[abouts[0]["name"]]},
+        "tokenizer": abouts[0],
+        "tokenizers": abouts,
+        "by_source": [],
+        "by_script": [],
+        **dict.fromkeys(empty),
+        "sources": [{"path": item.name, "sha256": None, "bytes": None, "records": None} for item in corpus.items],
+        "notes": list(corpus.notes),
+        **_run(config, stages),
+    }
+
+
+def _run(config: TokensConfig, stages: Stages) -> dict[str, Any]:
+    return {
+        "config": {f.name: as_text(getattr(config, f.name)) for f in fields(config)},
+        "versions": versions() | {"unicode": UNICODE_VERSION},
+        "seconds": {name: round(value, 3) for name, value in stages.seconds.items()},
+        "peak_memory_bytes": peak_memory_bytes(),
+    }

@@ -10,8 +10,9 @@ from typing import Any
 from curate.config import as_text
 from curate.corpus.config import TokensConfig
 from curate.corpus.ledger import write_ledger, write_unreadable
-from curate.corpus.levels import Levels
+from curate.corpus.levels import Levels, Repetition
 from curate.corpus.scan import Scan
+from curate.corpus.write import write_documents
 from curate.data.corpus import Corpus
 from curate.data.manifest import OutputDirectory, write_json, write_manifest
 
@@ -20,15 +21,16 @@ from curate.data.manifest import OutputDirectory, write_json, write_manifest
 class TokenReport:
     """What `count_tokens` returns: `report` is what report.json holds (docs/tokens.md).
 
-    The rest is kept for writing; what lies on disk for it goes when this object does.
+    The rest is kept for writing (None: the corpus was sampled); what lies on disk for it goes when this object does.
     """
 
     config: TokensConfig
     report: dict[str, Any]
-    corpus: Corpus
-    found: Scan
-    levels: Levels
-    scratch: tempfile.TemporaryDirectory[str]
+    corpus: Corpus | None = None
+    found: Scan | None = None
+    levels: Levels | None = None
+    lines: Repetition | None = None
+    scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def write(self, directory: str | Path, *, force: bool = False) -> Path:
         """Write the output directory (files: docs/tokens.md); it appears under its name only when complete.
@@ -41,8 +43,14 @@ class TokenReport:
 
     def write_into(self, path: Path) -> None:
         """Write all files into an existing directory."""
-        write_ledger(self.found, self.levels, self.corpus, path / "ledger")
-        write_unreadable(self.found, self.corpus, path / "unreadable.jsonl")
+        if self.corpus is not None and self.found is not None and self.levels is not None:
+            write_ledger(self.found, self.levels, self.corpus, path / "ledger")
+            write_unreadable(self.found, self.corpus, path / "unreadable.jsonl")
+            if self.config.write is not None:
+                dropped = self.lines if self.config.drop_lines else None
+                write_documents(
+                    self.corpus, self.found, self.levels, dropped, self.config.write, path, self.config.workers
+                )
         write_json(path / "report.json", self.report)
         settings = {f.name: as_text(getattr(self.config, f.name)) for f in fields(self.config)}
         write_manifest(path, command="tokens", config=settings, sources=self.report["sources"])

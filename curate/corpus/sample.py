@@ -1,13 +1,13 @@
 """How many tokens a corpus has, from a sample of it: for corpora that nobody wants to read whole.
 
-The corpus is cut into blocks, blocks are drawn at random, the documents that begin in them are counted, and the ratio of
-tokens to bytes is applied to all bytes: a ratio estimate over clusters (Cochran, Sampling Techniques, 3rd ed., section
-9A.1). Blocks are drawn, not documents, because neighbours are alike; the interval allows for that.
+The corpus is cut into blocks, blocks are drawn at random, the documents that begin in them are counted, and the ratio
+of tokens to bytes is applied to all bytes: a ratio estimate over clusters (Cochran, Sampling Techniques, 3rd ed.,
+chapter 9A). Blocks are drawn, not documents, because neighbours are alike; the interval allows for that.
 
-Decided here: unpacked files of JSON lines are read at the drawn places only, in random order, until the 95 % interval is
-within PRECISION of the estimate or the share is used up. What cannot be entered in the middle (packed files, tables,
-arrays, texts) is read through, and only the drawn blocks are parsed and counted; of a corpus of few blocks more than the
-share is taken. Duplicates are not estimated: how many there are in a sample says little about the whole.
+Decided here: unpacked files of JSON lines are read at the drawn places only, in random order, until the 95 % interval
+is within PRECISION of the estimate or the share is used up. What cannot be entered in the middle (packed files, tables,
+arrays, texts) is read through, and only the drawn blocks are parsed and counted; of a corpus of few blocks more than
+the share is taken. Duplicates are not estimated: how many there are in a sample says little about the whole.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def sample(corpus: Corpus, tokenizers: Sequence[Tokenizer], config: TokensConfig
     blocks, rest = _blocks(corpus)
     entered, precise = _draw(corpus, blocks, rng, tokenizers, config)
     through = _read_through(corpus, rest, rng, tokenizers, config)
-    totals, variances = (sum(pair) for pair in zip(entered.totals(), through.totals(), strict=True))
+    totals, variances = (np.add(*pair) for pair in zip(entered.totals(), through.totals(), strict=True))
     names = (*FACTS, *(tokenizer.about["name"] for tokenizer in tokenizers))
     return {
         "share_asked": float(config.sample),

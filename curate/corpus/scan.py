@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from curate.corpus.clusters import DuplicateIndex
+from curate.corpus.forecast import Budget, Forecast, Probe
 from curate.corpus.lines import LineIndex
 from curate.corpus.measure import Measure, Measured
 from curate.corpus.table import DocumentTable
@@ -41,27 +42,32 @@ class Scan:
     mended: Counter[tuple[int, str]] = field(default_factory=Counter)
     unreadable: Counter[tuple[int, str]] = field(default_factory=Counter)
     first_line: dict[tuple[int, str], int] = field(default_factory=dict)
+    forecast: Forecast | None = None
 
 
 def scan(
-    corpus: Corpus, measure: Measure, directory: Path, index: DuplicateIndex | None, memory: int, workers: int,
-    advance: Advance,
+    corpus: Corpus, measure: Measure, directory: Path, index: DuplicateIndex | None, plan: Budget, workers: int,
+    advance: Advance, say: Callable[[str], None],
 ) -> Scan:  # fmt: skip
-    """Read the corpus once, with `workers` threads, and return what was measured; `memory` bytes are for lines."""
+    """Read the corpus once, with `workers` threads, and return what was measured; `say` is told the forecast."""
     duplicates = index is not None
     found = Scan(
         DocumentTable(directory),
         index,
-        LineIndex(memory * 2 // 3, directory) if duplicates else None,
-        LineIndex(memory // 3, directory) if duplicates else None,
+        LineIndex(plan.lines * 2 // 3, directory) if duplicates else None,
+        LineIndex(plan.lines // 3, directory) if duplicates else None,
         index.documents if index else 0,
         verified=[Verified() for _ in measure.tokenizers],
     )
     total = corpus.total_bytes()
     bundles = _checked(ahead(corpus.bundles(), 1), measure, found)
+    probe = Probe(total, plan, directory)
     for measured in map_threads(measure, bundles, workers):
         _take_in(found, measured)
         advance(measured.done, total)
+        if forecast := probe.see(measured):
+            say(str(forecast))
+    found.forecast = probe.forecast
     return found
 
 

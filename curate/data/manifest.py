@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import hashlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,29 +34,34 @@ class OutputDirectory:
     """A context manager: `path` is a scratch directory beside `target` that replaces it when the block ends well.
 
     Raises UsageError when `target` holds files and `force` is false, when it holds files that no run of curate wrote,
-    or when another run writes it now; CurateError when it cannot be written.
+    when another run writes it now, or when it is the working directory; CurateError when it cannot be written.
     """
 
     def __init__(self, target: str | Path, *, force: bool = False) -> None:
-        self.target = Path(target)
+        self.target = Path(target)  # as the user wrote it, for messages
         self.force = force
-        self.path = self.target.parent / f".{self.target.name}.partial-{os.getpid()}"
-        self._lock_path = self.target.parent / f".{self.target.name}.lock"
+        self._place = Path(os.path.realpath(target))
+        self.path = self._beside(f"partial-{os.getpid()}")
+        self._aside = self._beside(f"partial-{os.getpid()}-old")
+        self._lock_path = self._beside("lock")
         self._lock: Any = None
+        self._made: list[Path] = []
 
     def __enter__(self) -> OutputDirectory:
         try:
-            self.target.parent.mkdir(parents=True, exist_ok=True)
+            if Path.cwd().is_relative_to(self._place):
+                raise UsageError(f"{self.target} is the directory you are in", "Give the name of a new directory.")
+            self._made = [parent for parent in self._place.parents if not parent.exists()]
+            self._place.parent.mkdir(parents=True, exist_ok=True)
             self._take_lock()
-            try:
-                self._tidy_after_killed_runs()
-                self._refuse_foreign_files()
-                self.path.mkdir()
-            except BaseException:
-                self._drop_lock()
-                raise
-        except OSError as error:
-            raise _cannot_write(self.target, error) from error
+            self._tidy_after_killed_runs()
+            self._refuse_foreign_files()
+            self.path.mkdir()
+        except BaseException as error:
+            self._leave()
+            if isinstance(error, OSError):
+                raise _cannot_write(self.target, error.errno) from error
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -61,44 +69,65 @@ class OutputDirectory:
             if kind is None:
                 self._replace_target()
         except OSError as failure:
-            raise _cannot_write(self.target, failure) from failure
+            raise _cannot_write(self.target, failure.errno) from failure
         finally:
+            self._leave()
+        ours = isinstance(error, OSError) and str(self.path) in str(error.filename)
+        if error is not None and (ours or _os_error(error) in _DISK_ERRORS):
+            raise _cannot_write(self.target, _os_error(error)) from error
+
+    def _beside(self, suffix: str) -> Path:
+        return self._place.with_name(f".{self._place.name}.{suffix}")
+
+    def _leave(self) -> None:
+        """Remove what is not the result: scratch directories, the lock, and parents that were made for nothing."""
+        if self._lock is not None:
             shutil.rmtree(self.path, ignore_errors=True)
-            self._drop_lock()
-        if isinstance(error, OSError) and (error.errno in _DISK_ERRORS or str(self.path) in str(error.filename)):
-            raise _cannot_write(self.target, error) from error
+            if self._place.exists():
+                shutil.rmtree(self._aside, ignore_errors=True)
+            self._lock_path.unlink(missing_ok=True)
+            self._lock.close()
+        with suppress(OSError):  # not empty, or never made
+            for parent in self._made:
+                parent.rmdir()
 
     def _take_lock(self) -> None:
-        self._lock = self._lock_path.open("a")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise UsageError(
-                f"{self.target}: another run is writing this directory", "Wait for it, or give another --out."
-            ) from None
-
-    def _drop_lock(self) -> None:
-        self._lock_path.unlink(missing_ok=True)
-        self._lock.close()
+        while True:
+            lock = self._lock_path.open("a")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = os.path.samestat(os.fstat(lock.fileno()), os.stat(self._lock_path))
+            except BlockingIOError:
+                lock.close()
+                raise UsageError(
+                    f"{self.target}: another run is writing this directory", "Wait for it, or give another --out."
+                ) from None
+            except FileNotFoundError:
+                held = False
+            if held:
+                self._lock = lock
+                return
+            lock.close()  # the run before removed this file after we had opened it
 
     def _tidy_after_killed_runs(self) -> None:
         """Put back what a run killed between two renames had set aside, and remove half-written directories."""
-        for aside in self.target.parent.glob(f".{self.target.name}.partial-*-old"):
-            if not self.target.exists():
-                aside.rename(self.target)
-        for partial in self.target.parent.glob(f".{self.target.name}.partial-*"):
-            shutil.rmtree(partial, ignore_errors=True)
+        partial = glob.escape(self._beside("partial-").name)
+        for aside in self._place.parent.glob(f"{partial}*-old"):
+            if not self._place.exists():
+                aside.rename(self._place)
+        for left in self._place.parent.glob(f"{partial}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _refuse_foreign_files(self) -> None:
-        if not self.target.exists():
+        if not self._place.exists():
             return
-        if not self.target.is_dir():
+        if not self._place.is_dir():
             raise UsageError(f"{self.target} is a file, not a directory", "Give another --out.")
-        present = {str(p.relative_to(self.target)) for p in self.target.rglob("*") if p.is_file()}
+        files = [p for p in self._place.rglob("*") if p.is_symlink() or not p.is_dir()]
+        present = {str(p.relative_to(self._place)) for p in files}
         if present and not self.force:
             raise UsageError(f"{self.target} is not empty", "Give another --out, or --force to replace its contents.")
-        foreign = sorted(present - written_files(self.target))
+        foreign = sorted(present - written_files(self._place))
         if foreign:
             raise UsageError(
                 f"{self.target} holds files that no run of curate wrote: {', '.join(foreign[:3])}",
@@ -106,21 +135,27 @@ class OutputDirectory:
             )
 
     def _replace_target(self) -> None:
-        aside = self.path.with_name(f"{self.path.name}-old")
-        if self.target.exists():
-            self.target.rename(aside)
         try:
-            self.path.rename(self.target)
-        except OSError:
-            if aside.exists():
-                aside.rename(self.target)
+            if self._place.exists():
+                self._place.rename(self._aside)
+            self.path.rename(self._place)
+        except BaseException:
+            if self._aside.exists() and not self._place.exists():
+                self._aside.rename(self._place)
             raise
-        shutil.rmtree(aside, ignore_errors=True)
 
 
-def _cannot_write(target: Path, error: OSError) -> CurateError:
-    reason = error.strerror or str(error)
-    return CurateError(f"cannot write {target}: {reason}", "Nothing is left under that name. Give another --out.")
+def _os_error(error: BaseException) -> int | None:
+    """Return the number of the system's error; polars tells it in the text of errors of its own."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
+
+
+def _cannot_write(target: Path, number: int | None) -> CurateError:
+    reason = os.strerror(number) if number else "the system does not say why"
+    return CurateError(f"cannot write {target}: {reason}", "Nothing was changed there. Give another --out.")
 
 
 def written_files(directory: Path) -> set[str]:

@@ -1,7 +1,7 @@
 """Progress and stage times: bars on stderr for anything that takes over a second, seconds per stage for the report.
 
-A story wraps each step in `with stages("embed") as advance:` and may call `advance(done, total)`. Bars come from rich,
-which knows about terminals that cannot draw them; a quiet run or a pipe sees none.
+A story wraps each step in `with stages("embed") as advance:` and may call `advance(done, total)`; the bar of a step
+that does not tell how far it is only moves. A quiet run, a pipe and a terminal that cannot draw see no bars.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 Advance = Callable[[int, int | None], None]
@@ -24,28 +25,26 @@ class Stages:
         self.seconds: dict[str, float] = {}
         self._bars = bars and sys.stderr.isatty()
         self._messages = messages
+        self._advance: Advance | None = None
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[Advance]:
         """Time the stage `name`; the value is a function that takes (done, total or None)."""
         start = time.perf_counter()
-        bar: Any = None
-        task: Any = None
-
-        def advance(done: int, total: int | None) -> None:
-            nonlocal bar, task
-            if not self._bars or (bar is None and time.perf_counter() - start < _SHOW_AFTER_SECONDS):
-                return
-            if bar is None:
-                bar, task = _start_bar(name, total)
-            bar.update(task, completed=done, total=total)
-
+        bar = _Bar(name) if self._bars else None
+        self._advance = bar.update if bar else None
         try:
-            yield advance
+            yield self.advance
         finally:
-            if bar is not None:
+            self._advance = None
+            if bar:
                 bar.stop()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def advance(self, done: int, total: int | None) -> None:
+        """Tell how far the stage is that runs now."""
+        if self._advance:
+            self._advance(done, total)
 
     def say(self, message: str) -> None:
         """Print one message for people on stderr, unless the run is quiet."""
@@ -53,16 +52,33 @@ class Stages:
             sys.stderr.write(f"curate: {message}\n")
 
 
-def _start_bar(name: str, total: int | None) -> tuple[Any, Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+class _Bar:
+    """A bar that comes up when its stage has run for a second, and goes with it."""
 
-    bar = Progress(
-        TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(), console=Console(stderr=True), transient=True,
-    )  # fmt: skip
-    bar.start()
-    return bar, bar.add_task(name, total=total)
+    def __init__(self, name: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description:<10}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+            console=console, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task(name, total=None)
+        self._timer = Timer(_SHOW_AFTER_SECONDS, self._bar.start)
+        self._timer.daemon = True
+        if console.is_interactive:
+            self._timer.start()
+
+    def update(self, done: int, total: int | None) -> None:
+        self._bar.update(self._task, completed=done, total=total)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._timer.is_alive():
+            self._timer.join()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
 
 def peak_memory_bytes() -> int:
