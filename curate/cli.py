@@ -15,6 +15,7 @@ import click
 
 from curate import __version__
 from curate.budget.config import FitConfig, NoiseConfig, PlanConfig
+from curate.config import as_text
 from curate.corpus.config import TokensConfig
 from curate.errors import ConditionNotMet, UsageError
 from curate.face import Face, command, limit_threads, print_json, result_console, run
@@ -49,6 +50,8 @@ def select_command(inputs: list[str], config: SelectConfig, face: Face) -> None:
     from curate.sft.select import select
 
     _run_story(select, inputs, config, face, print_selection)
+    if config.out is None and not face.quiet:
+        click.echo("curate: no file was written: --out DIR writes the rows", err=True)
 
 
 @command(app, "tokens", TokensConfig)
@@ -83,9 +86,11 @@ def plan_command(_: list[str], config: PlanConfig, face: Face) -> None:
     curate plan --gpu h100 --gpu-hours 5000 --json
     """
     from curate.budget.plan import plan_for
+    from curate.budget.plan_page import plan_page
     from curate.budget.render import render
 
     plan = plan_for(config)
+    _write_page(config.html, face, lambda: plan_page(plan, config.law))
     _print_result(plan.to_json(), face, lambda: render(plan, config.explain))
 
 
@@ -101,9 +106,11 @@ def fit_command(inputs: list[str], config: FitConfig, face: Face) -> None:
     curate fit log.csv --law curve --until 0.5
     """
     from curate.budget.fit import fit_runs
+    from curate.budget.fit_page import fit_page
     from curate.budget.render_fit import render_fit
 
     fit = fit_runs(_one_file(inputs, "curate fit runs.csv --law chinchilla"), config)
+    _write_page(config.html, face, lambda: fit_page(fit))
     _print_result(fit.to_json(), face, lambda: render_fit(fit))
 
 
@@ -159,12 +166,12 @@ def _run_story(
             result = story(inputs, config, stages)
             with stages("write"):
                 result.write_into(out.path)
-    for note in result.report["notes"]:
+    for note in [*result.report["notes"], *result.report.get("advice", ())]:
         stages.say(note)
     if face.json:
         print_json(result.report)
     else:
-        show(result.report, config.out, result_console())
+        show(result.report, as_text(config.out), result_console())
     if config.strict and result.report["notes"]:
         raise ConditionNotMet("--strict: something was said about the input (see above)", "The output is complete.")
 
@@ -173,6 +180,17 @@ def _one_file(inputs: list[str], example: str) -> Path:
     if len(inputs) != 1:
         raise UsageError(f"one file is wanted, not {len(inputs)}", f"For example: {example}")
     return Path(inputs[0])
+
+
+def _write_page(path: str | None, face: Face, page: Callable[[], str]) -> None:
+    """Write the page that --html asks for."""
+    if path is None:
+        return
+    from curate.report.page import write_page
+
+    write_page(Path(path), page())
+    if not face.quiet:
+        sys.stderr.write(f"curate: wrote {path}\n")
 
 
 def _print_result(

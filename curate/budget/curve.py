@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from curate.budget import models
 from curate.budget.config import FitConfig
-from curate.budget.fitted import Estimate, Fit, Forecast, LeftOut, Point
+from curate.budget.fitted import CurvePoint, Estimate, Fit, Forecast, LeftOut, Point
 from curate.budget.runs import read_columns
 from curate.budget.solve import Array, best_of, minimise
 from curate.errors import CurateError, UsageError
@@ -40,7 +40,7 @@ def fit_curve(path: Path, config: FitConfig) -> Fit:
     steps, loss = np.array(columns.get("step", columns.get("tokens"))), np.array(columns["loss"])
     start = steps > 0
     order = np.argsort(steps[start], kind="stable")
-    left_out = tuple(LeftOut(int(line), "step 0") for line in np.flatnonzero(~start) + 2)
+    left_out = tuple(LeftOut(int(line), "step 0") for line in np.array(columns["line"])[~start])
     steps, loss = steps[start][order], loss[start][order]
     if len(steps) < MIN_ROWS:
         raise CurateError(f"{path} has {len(steps)} rows after step 0; a curve needs >= {MIN_ROWS}")
@@ -64,8 +64,8 @@ def _fit_curve(
         raise CurateError(f"{path}: the loss does not fall over the fitted part, so there is nothing to carry on")
     best, draws, objective = _draws(config, log_steps, log_loss, counts)
     late = steps > until
-    held = np.log(steps[late])
-    # the mean over the held-back end, of the curve and of each draw
+    held = np.log(steps[late])[:: max(1, int(late.sum()) // 500)]
+    # the mean over the held-back end, of the curve and of each draw; 500 steps tell it
     ends = np.exp(models.curve_model(held)(np.vstack([best[None], draws]))[0]).mean(axis=1) if late.any() else None
     at = np.exp(models.curve_model(np.log([to]))(np.vstack([best[None], draws]))[0])[:, 0]
     forecast = Forecast(
@@ -75,6 +75,8 @@ def _fit_curve(
         float(loss[late].mean()) if late.any() else math.nan,
         _estimate(ends) if ends is not None else Estimate(math.nan, None, None),
         bool(ends is not None and len(draws) and _estimate(ends).low <= loss[late].mean() <= _estimate(ends).high),
+        _curve(best, draws, float(np.exp(log_steps[0])), max(to, float(steps[-1]))),
+        tuple((float(np.exp(s)), float(np.exp(y))) for s, y in zip(*average(steps, loss)[:2], strict=True)),
     )
     values = np.stack([np.exp(best), *np.exp(draws)])
     past = np.exp(log_steps - log_steps[-1]) >= FIRST[len(FIRST) // 2]  # what the reported constants were fitted on
@@ -102,6 +104,16 @@ def _fit_curve(
             for s, a, p in zip(np.exp(log_steps), actual, predicted, strict=True)
         ),
     )
+
+
+def _curve(best: Array, draws: Array, first: float, last: float) -> tuple[CurvePoint, ...]:
+    """Return the curve and its interval at 60 steps that grow evenly in ln step."""
+    at = np.geomspace(first, last, BINS)
+    lines = np.exp(models.curve_model(np.log(at))(np.vstack([best[None], draws]))[0])
+    if len(lines) < 2:
+        return tuple(CurvePoint(float(s), float(y), None, None) for s, y in zip(at, lines[0], strict=True))
+    low, high = np.percentile(lines[1:], [2.5, 97.5], axis=0)
+    return tuple(CurvePoint(*(float(v) for v in row)) for row in zip(at, lines[0], low, high, strict=True))
 
 
 def average(steps: Array, loss: Array) -> tuple[Array, Array, Array]:

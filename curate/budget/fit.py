@@ -85,6 +85,9 @@ def _fit_chinchilla(path: Path, config: FitConfig) -> Fit:
         raise CurateError(
             "the best fit has an exponent <= 0: the loss does not fall with size or data", next_runs(runs)
         )
+    repeats = int((runs.tokens > 1.5 * runs.unique).sum())
+    if repeats:
+        warnings.append(f"{repeats} runs repeat their data; this law takes every token for new (--law repetition)")
     few = runs.tokens < runs.params
     if 0 < few.sum() <= len(few) // 3:
         without, _ = minimise(model, _theta(fit)[None], np.log(runs.loss), (~few).astype(np.float64), 200)
@@ -136,8 +139,8 @@ def _fit_repetition(path: Path, config: FitConfig) -> Fit:
     turned = int((runs.params * runs.tokens / runs.unique**2 >= OVERFIT_PRODUCT)[repeated].sum())
     if turned:
         warnings.append(
-            f"{turned} runs have (N/U) * epochs >= {OVERFIT_PRODUCT:g}, where the loss of published runs had turned up; "
-            "this law cannot rise, so compare with a fit without them"
+            f"{turned} runs have (N/U) * epochs >= {OVERFIT_PRODUCT:g}, where the loss of published runs had turned "
+            "up; this law cannot rise, so compare with a fit without them"
         )
     for name, one in fit.parameters.items():
         if not 1.001 * SMALLEST < one.value < 0.999 * UNBOUNDED:

@@ -50,6 +50,15 @@ class Point(NamedTuple):
     predicted: float
 
 
+class CurvePoint(NamedTuple):
+    """The fitted curve at a step, with the 95 % interval of its draws; None without a bootstrap."""
+
+    step: float
+    loss: float
+    low: float | None
+    high: float | None
+
+
 class Forecast(NamedTuple):
     """A training curve at a later step, and how the forecast did on the end that was held back."""
 
@@ -59,6 +68,9 @@ class Forecast(NamedTuple):
     held_back_loss: float
     held_back_forecast: Estimate
     held: bool
+    curve: tuple[CurvePoint, ...]
+    seen: tuple[tuple[float, float], ...]
+    """(step, loss) of the whole log, averaged over steps that grow evenly in ln step."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from curate.budget.words import number, size
 def render_fit(fit: Fit) -> list[Section]:
     """Return a fitted law as sections."""
     found = [
-        ("Law", [f"{fit.law}: {fit.runs_used} rows used, {len(fit.left_out)} left out", *_left_out(fit)]),
+        ("Law", [f"{fit.law}: {fit.runs_used} rows used, {len(fit.left_out)} left out"]),
+        ("Rows left out", left_out(fit)),
         ("Parameters, with 95 % intervals", [_line(name, one) for name, one in fit.parameters.items()]),
         ("Derived", [_line(name.replace("_", " "), one) for name, one in fit.derived.items()]),
         ("Quality", [f"objective {fit.objective:.6g} (sum of Huber terms), R2 {fit.r2:.4f}"]),
@@ -56,18 +57,23 @@ def _line(name: str, one: Estimate) -> str:
     return f"{name:<38} {number(one.value, 4)} ({number(one.low)} to {number(one.high)})"
 
 
+def limits(name: str, low: float, high: float) -> tuple[str, str]:
+    """Return both ends of a quantity's range among the runs."""
+    show = size if name in ("params", "tokens", "step", "epochs") else number
+    return show(low), show(high)
+
+
 def _range(name: str, low: float, high: float) -> str:
     """Return the range of a quantity among the runs."""
-    show = size if name in ("params", "tokens", "step", "epochs") else number
-    return f"{name.replace('_', ' '):<18} {show(low)} to {show(high)}"
+    return f"{name.replace('_', ' '):<18} {' to '.join(limits(name, low, high))}"
 
 
-def _left_out(fit: Fit) -> list[str]:
+def left_out(fit: Fit) -> list[str]:
     """Return why rows were left out, the reasons counted."""
     reasons: dict[str, int] = {}
     for row in fit.left_out:
         reasons[row.reason] = reasons.get(row.reason, 0) + 1
-    return [f"  {count:,}: {reason}" for reason, count in reasons.items()]
+    return [f"{count:,}: {reason}" for reason, count in reasons.items()]
 
 
 def _forecast(fit: Fit) -> list[str]:

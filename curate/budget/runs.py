@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from curate.errors import CurateError, UsageError, unknown_name
 
@@ -39,7 +40,7 @@ def read_columns(
     mapping: Sequence[str],
     zero: Sequence[str] = ("step", "lr"),
 ) -> Columns:
-    """Return the columns of a csv as numbers; `run` as the number of the run in order of appearance.
+    """Return the columns of a csv as numbers; `run` as the number of the run in order of appearance, `line` as it says.
 
     `mapping` holds QUANTITY=COLUMN pairs. Only the quantities in `zero` may be 0: a log may start at step 0, and a
     schedule at rate 0.
@@ -51,19 +52,36 @@ def read_columns(
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             header = [name for name in reader.fieldnames or [] if name]
-            rows = list(reader)
+            numbered = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CurateError(f"cannot read {path}: {error}") from error
+    lines, rows = [line for line, _ in numbered], [row for _, row in numbered]
     if not rows:
         raise CurateError(f"{path} has no rows", "The first line names the columns, each further line is a run.")
+    _check_table(path, header, lines, rows)
     found = _find(path, header, [*wanted, *optional], dict(pair.split("=", 1) for pair in mapping))
     missing = [name for name in wanted if name not in found]
     if missing:
+        commas = "" if "," in "".join(header) or len(header) > 1 else "Columns are separated by commas here. "
         raise CurateError(
             f"{path} has no column for {', '.join(missing)}; its columns are {', '.join(header)}",
-            f"Map one: --map {missing[0]}=COLUMN",
+            f"{commas}Map one: --map {missing[0]}=COLUMN",
         )
-    return {name: _numbers(path, name, column, rows, name in zero) for name, column in found.items()}
+    columns = {name: _numbers(path, name, column, lines, rows, name in zero) for name, column in found.items()}
+    return {**columns, "line": [float(line) for line in lines]}
+
+
+def _check_table(path: Path, header: Sequence[str], lines: Sequence[int], rows: Sequence[Mapping[Any, Any]]) -> None:
+    """Raise CurateError for a column that is there twice, and for a row with more fields than there are columns."""
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise CurateError(f"{path} has two columns named {', '.join(twice)}", "Rename or remove one of them.")
+    wide = [line for line, row in zip(lines, rows, strict=True) if None in row]
+    if wide:
+        raise CurateError(
+            f"{path}: line {wide[0]} has more fields than the {len(header)} columns",
+            "Write 1300000000 or 1.3e9, without commas inside a number.",
+        )
 
 
 def _find(path: Path, header: Sequence[str], quantities: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
@@ -94,19 +112,21 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
-def _numbers(path: Path, quantity: str, column: str, rows: Sequence[Mapping[str, str]], zero: bool) -> list[float]:
+def _numbers(
+    path: Path, quantity: str, column: str, lines: Sequence[int], rows: Sequence[Mapping[str, str]], zero: bool
+) -> list[float]:
     """Return a column as finite numbers above zero, or not below it; names of runs as their order."""
     if quantity == "run":
         order: dict[str, int] = {}
         return [float(order.setdefault(row[column] or "", len(order))) for row in rows]
     values, wrong = [], []
-    for place, row in enumerate(rows, 2):
+    for line, row in zip(lines, rows, strict=True):
         try:
             value = float(row[column])
         except (TypeError, ValueError):
             value = math.nan
         if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-            wrong.append(f"line {place}: {row[column]!r}")
+            wrong.append(f"line {line}: {row[column]!r}")
         values.append(value)
     if wrong:
         listed = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")

@@ -20,6 +20,8 @@ from curate.budget.solve import Array
 from curate.budget.words import size
 from curate.errors import CurateError
 
+SMALLEST_SIZE, LARGEST_LOSS = 500.0, 20.0
+"""What can be a number of parameters or tokens (Kaplan et al. 2020 go down to 768), and a loss in nats (our choice)."""
 MIN_RUNS, MIN_LEVELS, MIN_SPREAD = 8, 3, 0.1
 """Fewest runs, distinct values of N, D and C, and spread of ln D around a line in ln N (our choice)."""
 
@@ -66,7 +68,8 @@ def read_runs(path: Path, config: FitConfig) -> Runs:
         unique = np.minimum(np.array(columns["unique_tokens"]), tokens)
     elif "epochs" in columns:
         unique = tokens / np.maximum(1.0, np.array(columns["epochs"]))
-    runs = Runs(np.arange(2, len(loss) + 2), params, tokens, unique, loss, (), columns)
+    runs = Runs(np.array(columns["line"], dtype=np.int64), params, tokens, unique, loss, (), columns)
+    _check_units(path, runs, config)
     if "run" in columns:
         names = np.array(columns["run"])
         last = np.array([tokens[place] >= tokens[names == name].max() for place, name in enumerate(names)])
@@ -77,6 +80,51 @@ def read_runs(path: Path, config: FitConfig) -> Runs:
         keep[order[: config.drop_highest]] = False
         runs = runs.only(keep, f"one of the {config.drop_highest} highest losses")
     return runs
+
+
+def _check_units(path: Path, runs: Runs, config: FitConfig) -> None:
+    """Raise CurateError where a column can hardly be in parameters, tokens or nats, or two contradict each other."""
+    for name, values in (("params", runs.params), ("tokens", runs.tokens)):
+        if values.min() < SMALLEST_SIZE:
+            raise CurateError(
+                f"{path}: line {runs.line[values.argmin()]} has {values.min():.4g} {name}; it should be >= "
+                f"{SMALLEST_SIZE:g}",
+                f"Is the column in millions or billions? Write {name} in full: 1.3e9, not 1.3.",
+            )
+    ratio = float(np.median(runs.tokens / runs.params))
+    if not 0.05 <= ratio <= 1e6:
+        raise CurateError(
+            f"{path}: half of the runs have {'fewer' if ratio < 1 else 'more'} than {ratio:.2g} tokens a parameter",
+            "Are params and tokens swapped, or in different units? Name them: --map params=COLUMN,tokens=COLUMN",
+        )
+    if runs.loss.max() > LARGEST_LOSS:
+        raise CurateError(
+            f"{path}: line {runs.line[runs.loss.argmax()]} has a loss of {runs.loss.max():.4g}; it should be <= "
+            f"{LARGEST_LOSS:g} nats a token",
+            "Is the column a perplexity? Then its logarithm is the loss.",
+        )
+    _check_agreement(path, runs, config)
+
+
+def _check_agreement(path: Path, runs: Runs, config: FitConfig) -> None:
+    """Raise CurateError where compute contradicts params and tokens, or epochs contradict tokens and unique tokens."""
+    columns, mapped = runs.columns, {pair.split("=", 1)[0] for pair in config.map}
+    checks = []
+    if "compute" in columns and "tokens" in columns and "tokens" not in mapped:
+        checks.append(("compute", 6 * runs.params * runs.tokens, "6 * params * tokens", 2.0, "tokens"))
+    if "epochs" in columns and "unique_tokens" in columns and "unique_tokens" not in mapped:
+        checks.append(
+            ("epochs", np.maximum(1, runs.tokens / runs.unique), "tokens / unique_tokens", 1.1, "unique_tokens")
+        )
+    for name, other, meaning, factor, choose in checks:
+        given = np.array(columns[name])
+        off = np.abs(np.log(np.maximum(given, 1.0 if name == "epochs" else 0.0) / other))
+        worst = int(off.argmax())
+        if off[worst] > math.log(factor):
+            raise CurateError(
+                f"{path}: line {runs.line[worst]} has {name} {given[worst]:.4g}, but {meaning} = {other[worst]:.4g}",
+                f"Correct one, or say which to go by: --map {choose}=COLUMN",
+            )
 
 
 def levels(values: Array) -> int:

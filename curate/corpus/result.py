@@ -15,6 +15,7 @@ from curate.corpus.scan import Scan
 from curate.corpus.write import write_documents
 from curate.data.corpus import Corpus
 from curate.data.manifest import OutputDirectory, write_json, write_manifest
+from curate.report.tokens_page import tokens_page
 
 
 @dataclass(frozen=True)
@@ -52,5 +53,6 @@ class TokenReport:
                     self.corpus, self.found, self.levels, dropped, self.config.write, path, self.config.workers
                 )
         write_json(path / "report.json", self.report)
+        (path / "report.html").write_text(tokens_page(self.report), encoding="utf-8")
         settings = {f.name: as_text(getattr(self.config, f.name)) for f in fields(self.config)}
         write_manifest(path, command="tokens", config=settings, sources=self.report["sources"])

@@ -126,7 +126,7 @@ def read_rows(
     streams: dict[int, PlainBytes] = {}
     parts = [parse(chunk) for chunk in object_chunks(items)]
     total = total_bytes(items)
-    if total is not None and total < chunk_bytes // 4:  # packed or not: read before a worker has started
+    if total is not None and total < 2 * chunk_bytes:  # 52,002 rows in 6 MB of gzip: 0.8 s here, 1.9 s with two workers
         workers = min(workers, 1)
     for part in map_chunks(parse, file_chunks(items, chunk_bytes, streams), workers):
         parts.append(part)

@@ -38,7 +38,13 @@ $sources
 |---|---|
 $counts
 
-**Method.** Embedder `$embedder`; $groups; $centre centre samples and $k_center picks by K-Center-Greedy; seed $seed.
+**Command.**
+
+```bash
+$command
+```
+
+**Method.** Embedder `$embedder`; $groups; $picks; seed $seed.
 
 **Loading.** `datasets.load_dataset("path/to/this/directory")`. Rows are in the `$form` format, in pick order: a prefix
 is spread over the pool too. LLaMA-Factory finds its entry in `dataset_info.json`; axolotl reads `type: chat_template`
@@ -59,7 +65,7 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool) -> str:
     if validation:
         files += "\n  - split: validation\n    path: validation.jsonl"
     counts = {"read": rows["read"], "unreadable": rows["unreadable"], **rows["dropped"]}
-    counts |= {"live": rows["live"], "selected": rows["selected"]}
+    counts |= {"live": rows["live"], "selected": rows["selected"], "held out": rows["held_out"]}
     kinds = {"cluster": "K-means clusters", "task": "tasks", "global": "pool"}
     return _CARD.substitute(
         size=next((name for limit, name in _SIZES if rows["selected"] < limit), "n>1M"),
@@ -72,10 +78,10 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool) -> str:
             for source in report["sources"]
         ),
         counts="\n".join(f"| {_cell(name)} | {count:,} |" for name, count in counts.items()),
-        embedder=report["embedder"]["name"],
+        command=" ".join(report["command_line"].splitlines()),
+        embedder=_cell(report["embedder"]["name"]),
         groups=f"{clusters['count']:,} {kinds[clusters['kind']]}",
-        centre=report["picks"]["centre_samples"],
-        k_center=report["picks"]["k_center"],
+        picks=pick_counts(report["picks"]),
         seed=report["config"]["seed"],
         form=report["config"]["format"],
         mean=f"{report['coverage']['mean']:.3f}",
@@ -83,6 +89,12 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool) -> str:
         chance_sd=f"{chance['sd']:.3f}",
         selections=report["random"]["selections"],
     )
+
+
+def pick_counts(picks: Mapping[str, int]) -> str:
+    """Say how the selected rows were picked; the numbers add up to them."""
+    said = f"{picks['centre_samples']:,} centre samples, {picks['k_center']:,} by K-Center-Greedy"
+    return said + (f", {picks['coincident']:,} that coincide with those" if picks["coincident"] else "")
 
 
 def _cell(text: str) -> str:

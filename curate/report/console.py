@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from curate.report.card import pick_counts
 
 
 def print_selection(report: Mapping[str, Any], out: str | None, console: Console) -> None:
     """Print the report of a selection."""
     console.print(Group(_rows(report), _how(report), _coverage(report)))
     if out is not None:
-        console.print(f"\n[bold]{report['rows']['selected']:,} rows[/] in {out}/train.jsonl", highlight=False)
+        rows = Text.assemble((f"\n{report['rows']['selected']:,} rows", "bold"), f" in {out}/train.jsonl")
+        console.print(rows, soft_wrap=True)
 
 
 def print_sections(sections: Sequence[tuple[str, Sequence[str]]], console: Console) -> None:
@@ -31,7 +35,7 @@ def _rows(report: Mapping[str, Any]) -> Table:
     if rows["unreadable"]:
         table.add_row("unreadable (unreadable.jsonl)", f"-{rows['unreadable']:,}")
     for reason, count in rows["dropped"].items():
-        table.add_row(reason, f"-{count:,}")
+        table.add_row(Text(reason), f"-{count:,}")
     table.add_row("live", f"{rows['live']:,}")
     if rows["held_out"]:
         table.add_row("held out", f"{rows['held_out']:,}")
@@ -39,25 +43,26 @@ def _rows(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def _how(report: Mapping[str, Any]) -> Text:
+def _how(report: Mapping[str, Any]) -> Padding:
     clusters, picks, tokens = report["clusters"], report["picks"], report["tokens"]
-    lines = [f"embedder   {report['embedder']['name']}, {report['embedder']['dimensions']} dimensions"]
     group = {"cluster": "clusters", "task": "tasks", "global": "pool"}[clusters["kind"]]
-    lines.append(
-        f"picks      {picks['centre_samples']:,} centre samples, {picks['k_center']:,} by K-Center-Greedy, "
-        f"from {clusters['count']:,} {group}"
-    )
+    table = Table.grid(padding=(0, 2))
+
+    def row(name: str, value: str) -> None:
+        table.add_row(name, Text(value))  # Text: names of users are no markup
+
+    row("embedder", f"{report['embedder']['name']}, {report['embedder']['dimensions']} dimensions")
+    row("picks", f"{pick_counts(picks)}, from {clusters['count']:,} {group}")
     if tokens is not None:
-        name = tokens["tokenizer"]["name"]
-        lines.append(f"tokens     {tokens['selected']:,} selected of {tokens['pool']:,} ({name})")
+        row("tokens", f"{tokens['selected']:,} selected of {tokens['pool']:,} ({tokens['tokenizer']['name']})")
         over = tokens["over_max_tokens"]
         if over["rows"]:
-            lines.append(f"           {over['rows']:,} rows of the pool are longer than {over['limit']:,} tokens")
+            row("", f"{over['rows']:,} rows of the pool are longer than {over['limit']:,} tokens")
     seconds = report["seconds"]
     slowest = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)
-    lines.append(f"time       {sum(seconds.values()):.1f} s ({slowest})")
-    lines.append(f"memory     {report['peak_memory_bytes'] / 2**30:.2f} GiB at the peak")
-    return Text("\n" + "\n".join(lines) + "\n")
+    row("time", f"{sum(seconds.values()):.1f} s ({slowest})")
+    row("memory", f"{report['peak_memory_bytes'] / 2**30:.2f} GiB at the peak")
+    return Padding(table, (1, 0))
 
 
 def _coverage(report: Mapping[str, Any]) -> Table:

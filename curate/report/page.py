@@ -1,14 +1,18 @@
 """A report as one HTML file: no script, no network, light and dark as the reader's system is, 390 px to 1200 px wide.
 
 The content policy in its head forbids every request, so that a page opened from an untrusted place stays as quiet as
-ours. Whoever builds a section escapes its texts with the functions here; only `page`, `text`, `items`, `table` and
-`figures` make HTML, and `svg.chart` draws.
+ours. Whoever builds a section escapes its texts with the functions here; only `page`, `text`, `items`, `table`,
+`folded` and `figures` make HTML, and `svg.chart` and `bars` draw.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+
+from curate.errors import CurateError
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --paper: #fff; --grid: #e3e6ea; --edge: #c9ced4;
@@ -47,6 +51,7 @@ small, .soft { color: var(--soft); font-size: .875rem; }
 .swatch.dashed { border-top-style: dashed; }
 .swatch.dots { width: 8px; height: 8px; border: 0; border-radius: 50%; background: var(--c); }
 .swatch.band { height: 10px; border: 0; background: var(--c); opacity: .3; }
+summary { cursor: pointer; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9375rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
@@ -106,6 +111,26 @@ def figures(*charts: str) -> str:
     """Return charts side by side where there is room, one above the other where there is not."""
     drawn = [one for one in charts if one]
     return f'<div class="figures">{"".join(drawn)}</div>' if drawn else ""
+
+
+def folded(summary: str, html: str) -> str:
+    """Return HTML that shows when its summary is clicked; "" where there is none."""
+    return f"<details><summary>{escape(summary)}</summary>{html}</details>" if html else ""
+
+
+def write_page(path: Path, html: str) -> None:
+    """Write a page so that it is there whole or not at all; CurateError where it cannot be written."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        try:
+            scratch.write_text(html, encoding="utf-8")
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise CurateError(
+            f"cannot write {path}: {error.strerror}", "Name a file in a directory that exists and may be written to."
+        ) from error
 
 
 def _heading(heading: str) -> str:

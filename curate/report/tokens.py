@@ -9,23 +9,32 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from curate.report.numbers import number, size
+
 SHOWN_SOURCES = 20
 SHOWN_CLUSTERS = 5
 
 
 def print_tokens(report: Mapping[str, Any], out: str | None, console: Console, *, explain: bool = False) -> None:
     """Print the report of a token count; with `explain` how likely the search compares a pair, too."""
+    if report["sample"]:
+        console.print(Group(_sample(report), _how(report)))
+        return
     parts: list[Any] = [_levels(report), _groups(report, "by_source", "source"), _groups(report, "by_script", "script")]
     if len(report["tokenizers"]) > 1:
         parts.append(_tokenizers(report))
     if report["clusters"] and report["clusters"]["count"]:
         parts.append(_clusters(report))
+    if report["against"]:
+        parts.append(_against(report["against"]))
+    if report["mixture"]:
+        parts.append(_mixture(report["mixture"]))
     if explain and report["near"]:
         parts.append(_explain(report))
     parts.append(_how(report))
     console.print(Group(*parts))
     if out is not None:
-        console.print(f"[bold]report, ledger and manifest[/] in {out}", highlight=False)
+        console.print(Text.assemble(("report, ledger and manifest", "bold"), f" in {out}"), soft_wrap=True)
 
 
 def _levels(report: Mapping[str, Any]) -> Table:
@@ -35,7 +44,7 @@ def _levels(report: Mapping[str, Any]) -> Table:
 
     def row(name: str, count: int | None, left: int | None, style: str = "") -> None:
         share = f"{left / tokens['total']:.1%}" if left is not None and tokens["total"] else ""
-        cells = (name, _number(count), _number(left), share)
+        cells = (name, number(count), number(left), share)
         table.add_row(*(Text(cell, style=style) for cell in cells))
 
     row("read", documents["read"], tokens["total"])
@@ -59,16 +68,55 @@ def _groups(report: Mapping[str, Any], key: str, title: str) -> Group:
     shown = sorted(groups, key=lambda group: -group["bytes"])[:SHOWN_SOURCES]
     unit = "tokens" if report["tokenizer"] else "bytes"
     unique = "unique_tokens" if report["tokenizer"] else None
-    table = _table(title, "documents", unit, "unique", "chars/token", "median")
+    table = _table(title, "docs", unit, "unique", "chars/tok", "median", "longest")
     for group in shown:
+        length = group["length"] or {"median": None, "longest": None}
         table.add_row(
-            Text(_short(group[title])), _number(group["documents"]), _number(group[unit]),
-            _number(group[unique]) if unique else _number(group["unique"]),
+            Text(_short(group[title])), size(group["documents"]), size(group[unit]),
+            size(group[unique] if unique else group["unique"]),
             f"{group['characters_per_token']:.2f}" if group["characters_per_token"] else "",
-            _number(group["length"]["median"]) if group["length"] else "",
+            size(length["median"]), size(length["longest"]),
         )  # fmt: skip
     rest = Text(f"and {len(groups) - len(shown)} more" if len(groups) > len(shown) else "")
     return Group(Text(), table, *([rest] if rest.plain else []))
+
+
+def _sample(report: Mapping[str, Any]) -> Group:
+    """Return the estimate of a sample, with its intervals."""
+    sample = report["sample"]
+    table = _table("estimate", "", "95 % interval")
+    names = ["documents", "bytes", "characters", *(about["name"] for about in report["tokenizers"])]
+    for name in names:
+        one = sample["estimates"][name]
+        table.add_row(Text(_short(name)), f"{one['value']:,}", f"{one['low']:,} to {one['high']:,}")
+    said = Text(
+        f"\n{sample['blocks']:,} of {sample['blocks_in_all']:,} blocks were counted, then it stopped: "
+        f"{sample['stopped']}.\nDuplicates are not looked for in a sample."
+    )
+    return Group(table, said)
+
+
+def _against(against: Mapping[str, Any]) -> Text:
+    return Text(
+        f"\n{against['documents']:,} earlier documents in {', '.join(against['names'])}: "
+        f"{against['dropped_exact']:,} were there already, {against['dropped_near']:,} nearly so"
+    )
+
+
+def _mixture(mixture: Mapping[str, Any]) -> Group:
+    """Return how often each source is seen."""
+    table = _table("mixture", "share", "tokens", "unique", "epochs")
+    for row in mixture["sources"]:
+        share = f"{row['share']:.1%}" + (f" of {row['share_asked']:.1%} asked" if row["capped"] else "")
+        epochs = f"{row['epochs']:.2f}" if row["epochs"] is not None else ""
+        table.add_row(Text(_short(row["source"])), share, size(row["tokens"]), size(row["unique_tokens"]), epochs)
+    lines: list[Any] = [Text(), table]
+    if mixture["reachable_tokens"] < mixture["train_tokens"]:
+        lines.append(
+            Text(f"{size(mixture['reachable_tokens'])} of {size(mixture['train_tokens'])} tokens can be given: "
+                 f"every source is at {mixture['max_epochs']:g} epochs")
+        )  # fmt: skip
+    return Group(*lines)
 
 
 def _tokenizers(report: Mapping[str, Any]) -> Group:
@@ -131,14 +179,10 @@ def _how(report: Mapping[str, Any]) -> Text:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", min_width=28 if i == 0 else None, no_wrap=True)
+        table.add_column(column, justify="left" if i == 0 else "right", min_width=24 if i == 0 else None, no_wrap=True)
     return table
 
 
-def _short(name: str, width: int = 28) -> str:
+def _short(name: str, width: int = 26) -> str:
     """Cut a name to its end, which tells files apart."""
     return name if len(name) <= width else "…" + name[1 - width :]
-
-
-def _number(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
@@ -11,6 +13,7 @@ from curate.config import (
     force_option,
     map_option,
     option,
+    options,
     parse_bytes,
     parse_fraction,
     parse_positive,
@@ -21,6 +24,7 @@ from curate.config import (
 )
 from curate.errors import UsageError
 
+_SAME_ROWS = {"workers", "chunk_size", "force", "strict"}  # options that do not change what is selected
 FORMATS = ("messages", "alpaca", "sharegpt", "prompt-completion")
 
 
@@ -98,6 +102,16 @@ class SelectConfig:
             )
         if self.scope == "task" and self.task_column is None:
             raise UsageError("--scope task needs to know the task of a row", "Add --task-column NAME.")
+
+    def command_line(self, paths: Sequence[str]) -> str:
+        """Return the command that selects the same rows from `paths`: what differs from the defaults, however set."""
+        words = ["curate", "select", *paths]
+        for name, spec in options(type(self)).items():
+            value = getattr(self, name)
+            if name not in _SAME_ROWS and value != self.__dataclass_fields__[name].default:
+                words.append(f"--{name.replace('_', '-')}")
+                words += [] if spec.flag else [",".join(value) if spec.many else str(value)]
+        return shlex.join(words)
 
     @property
     def columns(self) -> dict[str, str]:

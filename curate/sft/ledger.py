@@ -62,19 +62,23 @@ def dropped(table: pl.DataFrame) -> dict[str, int]:
     return dict(counts.iter_rows())
 
 
-def top_reason(table: pl.DataFrame) -> str:
-    """Say which rule took most rows."""
+def top_reason(table: pl.DataFrame) -> tuple[str, str]:
+    """Say what took most rows, unreadable ones counted, and what can be done about it (nothing, if it is empty)."""
     reasons = dropped(table)
-    if not reasons:
-        return "no filter dropped any"
-    name, count = next(iter(reasons.items()))
-    return f"{name} took most ({count:,})"
+    unreadable = int((table["drop_reason"] == "unreadable").sum())
+    name, count = max({"unreadable": unreadable, **reasons}.items(), key=lambda item: item[1])
+    if not count:
+        return "nothing was dropped", ""
+    if name == "unreadable":
+        return f"{count:,} cannot be read", ""
+    hint = "" if name.startswith("duplicate.") else "Or leave the rule out: --filters takes a list of rules."
+    return f"{name} took most ({count:,})", hint
 
 
 def loud_filters(table: pl.DataFrame) -> list[str]:
     """Name every rule that dropped over half of the pool."""
     return [
-        f"{name} dropped {count:,} of {table.height:,} rows: is that meant? (--filters leaves it out)"
+        f"{name} dropped {count:,} of {table.height:,} rows: is that meant?"
         for name, count in dropped(table).items()
         if count > LOUD_SHARE * table.height
     ]

@@ -11,6 +11,7 @@ import polars as pl
 
 from curate.config import as_text
 from curate.data.manifest import SCHEMA_VERSION, versions
+from curate.errors import CurateError
 from curate.report.progress import Stages, peak_memory_bytes
 from curate.sft.coverage import mean_and_sd
 from curate.sft.ledger import dropped
@@ -30,7 +31,6 @@ def build_report(
     rows: Rows,
     config: SelectConfig,
     groups: Groups,
-    quotas: Sequence[int],
     picked: Picks,
     embedder: Mapping[str, Any],
     tokens: Mapping[str, Any] | None,
@@ -44,27 +44,33 @@ def build_report(
     reasons = dropped(table)
     selected = table.filter(pl.col("rank").is_not_null())
     counts = {
-        "read": table.height,
-        "unreadable": int((table["drop_reason"] == "unreadable").sum()),
+        "read": sum(source.records for source in rows.sources),
+        "unreadable": rows.unreadable.height,
         "dropped": reasons,
         "live": int(table["drop_reason"].is_null().sum()),
-        "selected": selected.height,
+        "selected": len(picked.rows),
         "held_out": int((table["split"] == "validation").sum()),
     }
-    if counts["read"] != counts["live"] + counts["unreadable"] + sum(reasons.values()):
-        raise AssertionError(f"rows do not add up: {counts}")
+    accounted = counts["live"] + counts["unreadable"] + sum(reasons.values())
+    if not counts["read"] == table.height == accounted or selected.height != counts["selected"]:
+        raise CurateError(
+            f"rows do not add up: {counts}, {table.height:,} in the ledger, {selected.height:,} with a rank",
+            "This is a fault of curate: please report it.",
+        )
     return {
         "schema_version": SCHEMA_VERSION,
         "command": "select",
+        "command_line": as_text(config.command_line([source.path for source in rows.sources])),
         "rows": counts,
         "sources": [source._asdict() for source in rows.sources],
         "embedder": dict(embedder),
-        "clusters": _groups(groups, quotas),
+        "clusters": _groups(groups, picked),
         "picks": picked.counts(),
         "coverage": dict(coverage),
         "random": {"coverage": mean_and_sd(chance), "selections": len(chance), "seeds": list(seeds)},
         "tokens": _tokens(table, selected, tokens, config),
-        "notes": [*notes, *_warnings(selected.height)],
+        "notes": list(notes),
+        "advice": _advice(selected.height),
         "config": {f.name: as_text(getattr(config, f.name)) for f in fields(config)},
         "versions": versions(),
         "seconds": {name: round(value, 3) for name, value in stages.seconds.items()},
@@ -72,8 +78,9 @@ def build_report(
     }
 
 
-def _groups(groups: Groups, quotas: Sequence[int]) -> dict[str, Any]:
+def _groups(groups: Groups, picked: Picks) -> dict[str, Any]:
     sizes = np.bincount(groups.labels, minlength=len(groups.names))
+    given = np.bincount(picked.cluster, minlength=len(groups.names))
     return {
         "kind": groups.kind,
         "count": len(groups.names),
@@ -81,8 +88,8 @@ def _groups(groups: Groups, quotas: Sequence[int]) -> dict[str, Any]:
         "largest": int(sizes.max()),
         **groups.about,
         "quotas": [
-            {"name": name, "available": int(size), "given": int(given)}
-            for name, size, given in zip(groups.names, sizes, quotas, strict=True)
+            {"name": name, "available": available, "given": taken}
+            for name, available, taken in zip(groups.names, sizes.tolist(), given.tolist(), strict=True)
         ],
     }
 
@@ -106,10 +113,11 @@ def _tokens(
     }
 
 
-def _warnings(selected: int) -> list[str]:
+def _advice(selected: int) -> list[str]:
     if selected >= SMALL_SET:
         return []
+    rows = "1 row is" if selected == 1 else f"{selected:,} rows are"
     return [
-        f"{selected:,} rows are few: on strong recent base models 500-1,000 examples can lower benchmark scores "
-        "(arXiv 2602.14696); compare with a random selection of the same size before you trust it"
+        f"{rows} few: on strong recent base models 500-1,000 examples can lower benchmark scores (arXiv 2602.14696); "
+        "compare with a random selection of the same size before you trust it"
     ]

@@ -6,7 +6,7 @@ Every step adds columns to the ledger, one row per input record; nothing is drop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from hashlib import blake2b
@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.random import SeedSequence  # imported before the work begins: its import swallows Ctrl-C
 
 from curate.config import resolve
+from curate.data.manifest import OutputDirectory
 from curate.data.read import read_rows
 from curate.errors import CurateError, UsageError
 from curate.report.progress import Stages
@@ -28,7 +30,7 @@ from curate.sft.kmeans import spherical_kmeans
 from curate.sft.pick import Picks, pick_in_clusters, similarity_to_mean
 from curate.sft.report import build_report
 from curate.sft.selection import Selection
-from curate.sft.tokens import count_tokens
+from curate.sft.tokens import count_tokens, load_tokenizer
 
 RANDOM_SELECTIONS = 5
 MAX_SQRT_CLUSTERS = 1024  # iterative-data-selection's cap on K
@@ -53,120 +55,118 @@ def select_rows(inputs: Any, **options: Any) -> Selection:
     with what is wrong and what to do.
     """
     config, _ = resolve(SelectConfig, [("argument", options)])
-    selection = select(inputs, config)
-    if config.out is not None:
-        selection.write(config.out, force=config.force)
+    if config.out is None:
+        return select(inputs, config)
+    with OutputDirectory(config.out, force=config.force) as out:  # a refusal to write comes before the work
+        selection = select(inputs, config)
+        selection.write_into(out.path)
     return selection
 
 
 def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> Selection:
     """Run the selection that `config` describes over `inputs`."""
     stages = stages or Stages()
-    embedder_seed, cluster_seed, random_seed = np.random.SeedSequence(config.seed).generate_state(3).tolist()
+    embedder_seed, cluster_seed, random_seed = SeedSequence(config.seed).generate_state(3).tolist()
 
-    with stages("read") as advance:
-        rows = read_rows(
-            _as_list(inputs),
-            columns=config.columns,
-            task_column=config.task_column,
-            chunk_bytes=config.chunk_size,
-            workers=config.workers,
-            on_progress=advance,
-        )
-    notes = list(rows.notes)
-
-    with stages("filter"):
-        table = ledger.open_ledger(rows.frame, rows.unreadable)
-        table = mark_rows(table, config.filters)
-        notes += ledger.loud_filters(table)
-
-    with stages("tokens"):
-        table, tokens_about, note = count_tokens(table, config.tokenizer, required=config.budget_tokens is not None)
-        notes += note
-
-    live = live_rows(table, config)
-    with stages("embed") as advance:
+    with stages("load"):  # first, so that a name that is not known costs no reading
+        rules = filters.resolve(config.filters)
         embedder = load_embedder(
             config.embedder,
             device=config.device,
             dtype=config.dtype,
             seed=embedder_seed,
             workers=config.workers,
-            on_progress=advance,
+            on_progress=stages.advance,
         )
+        counter, notes = load_tokenizer(config.tokenizer, required=config.budget_tokens is not None)
+
+    with stages("read"):
+        rows = read_rows(
+            inputs,
+            columns=config.columns,
+            task_column=config.task_column,
+            chunk_bytes=config.chunk_size,
+            workers=config.workers,
+            on_progress=stages.advance,
+        )
+    notes = [*rows.notes, *notes]
+
+    with stages("filter"):
+        table = ledger.open_ledger(rows.frame, rows.unreadable)
+        table = mark_rows(table, rules)
+        notes += ledger.loud_filters(table)
+
+    with stages("tokens"):
+        table, tokens_about, said = count_tokens(table, counter)
+        notes += said
+
+    live = live_rows(table, config)
+    with stages("embed"):
         vectors = embedder.embed(ledger.text_to_embed(live, config.embed_text))
 
     candidates = np.flatnonzero(~live["holdout"].to_numpy())
     pool = np.ascontiguousarray(vectors[candidates]) if len(candidates) < len(vectors) else vectors
 
-    def pick(k: int) -> tuple[Groups, list[int], Picks]:
+    def pick(k: int) -> tuple[Groups, Picks]:
         with stages("cluster"):
             groups = group_rows(pool, live["task"].gather(candidates), k, config, cluster_seed)
         with stages("pick"):
             sizes = np.bincount(groups.labels, minlength=len(groups.names)).tolist()
             quotas = quota.one_each_then_fill(sizes, k, config.tau)
             core = 1.0 if groups.kind == "global" else float(config.core)
-            return (
-                groups,
-                quotas,
-                pick_in_clusters(pool, groups.labels, groups.similarity, quotas, core=core, workers=config.workers),
+            return groups, pick_in_clusters(
+                pool, groups.labels, groups.similarity, quotas, core=core, workers=config.workers
             )
 
     if config.budget_tokens is None:
-        groups, quotas, picked = pick(rows_wanted(table, len(candidates), config))
-        chosen = candidates[picked.rows]
+        groups, picked = pick(rows_wanted(table, len(candidates), config))
     else:
-        groups, quotas, picked, chosen = fit_tokens(pick, live["n_tokens"].to_numpy(), candidates, config.budget_tokens)
+        groups, picked = fit_tokens(pick, live["n_tokens"].to_numpy()[candidates], config.budget_tokens)
+    chosen = candidates[picked.rows]
 
     with stages("coverage"):
         nearest, distance = coverage.nearest_selected(vectors, chosen, workers=config.workers)
-        seeds = np.random.SeedSequence(random_seed).generate_state(RANDOM_SELECTIONS).tolist()
+        seeds = SeedSequence(random_seed).generate_state(RANDOM_SELECTIONS).tolist()
         chance = coverage.random_coverage(vectors, len(chosen), seeds, workers=config.workers)
 
     table = ledger.record_selection(table, live, groups, candidates, picked, chosen, nearest, distance)
     report = build_report(
-        table=table, rows=rows, config=config, groups=groups, quotas=quotas, picked=picked,
+        table=table, rows=rows, config=config, groups=groups, picked=picked,
         embedder=embedder.about, tokens=tokens_about, coverage=coverage.coverage(distance), chance=chance,
         seeds=seeds, notes=notes, stages=stages,
     )  # fmt: skip
     return Selection(config=config, ledger=table, unreadable=rows.unreadable, sources=rows.sources, report=report)
 
 
-def _as_list(inputs: Any) -> list[Any]:
-    """Return the inputs as a list; a list of records is one input."""
-    if not isinstance(inputs, (list, tuple)) or (inputs and isinstance(inputs[0], Mapping)):
-        return [inputs]
-    return list(inputs)
-
-
-def mark_rows(table: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+def mark_rows(table: pl.DataFrame, rules: Sequence[tuple[str, filters.Filter]]) -> pl.DataFrame:
     """Mark rows: hygiene first, then exact duplicates, then the other filters in the order asked."""
-    asked = filters.resolve(names)
-    table = filters.apply(table, [rule for rule in asked if rule[0].startswith("clean.")])
+    table = filters.apply(table, [rule for rule in rules if rule[0].startswith("clean.")])
     table = mark_exact(table)
-    return filters.apply(table, [rule for rule in asked if not rule[0].startswith("clean.")])
+    return filters.apply(table, [rule for rule in rules if not rule[0].startswith("clean.")])
 
 
 def live_rows(table: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
     """Return the rows alive with their ledger row number, those of the holdout marked; refuse an empty pool."""
     live = table.with_row_index("row").filter(pl.col("drop_reason").is_null())
     if live.is_empty():
-        raise CurateError(
-            f"no row is left alive of {table.height:,} read; {ledger.top_reason(table)}",
-            "Look at the ledger's reasons, or relax the rule with --filters.",
-        )
+        why, hint = ledger.top_reason(table)
+        raise CurateError(f"no row is left alive of {table.height:,} read; {why}", hint or "Give other input.")
     held = int((config.holdout * live.height).to_integral_value(ROUND_HALF_UP))
+    if held == live.height:
+        raise CurateError(f"--holdout {config.holdout} takes all {held:,} rows that are live", "Hold out less.")
     draw = pl.Series([blake2b(f"{config.seed}:{id}".encode(), digest_size=8).digest() for id in live["id"]])
     return live.with_columns(holdout=draw.rank("ordinal") <= held)
 
 
 def rows_wanted(table: pl.DataFrame, available: int, config: SelectConfig) -> int:
-    """Return k, or say which filter left too few rows."""
+    """Return k, or say what left too few rows."""
     k = config.count if config.count is not None else quota.budget(table.height, Decimal(str(config.fraction)))
     if k > available:
+        why, hint = ledger.top_reason(table)
+        held = f", and --holdout {config.holdout} keeps some out" if config.holdout else ""
         raise CurateError(
-            f"{k:,} rows are wanted, but {available:,} of {table.height:,} are left; {ledger.top_reason(table)}",
-            f"Ask for fewer (--count {available}), or relax the rule with --filters.",
+            f"{k:,} rows are wanted, but {available:,} of {table.height:,} are left; {why}{held}",
+            f"Ask for fewer: --count {available}. {hint}".strip(),
         )
     return k
 
@@ -200,18 +200,15 @@ def cluster_count(n: int, k: int, rule: str | int) -> int:
     return int(rule)
 
 
-def fit_tokens(
-    pick: Callable[[int], tuple[Groups, list[int], Picks]],
-    n_tokens: np.ndarray,
-    candidates: np.ndarray,
-    budget: int,
-) -> tuple[Groups, list[int], Picks, np.ndarray]:
-    """Pick as many rows as `budget` tokens allow: the longest prefix of the pick order that fits."""
-    costs = n_tokens[candidates]
+def fit_tokens(pick: Callable[[int], tuple[Groups, Picks]], costs: np.ndarray, budget: int) -> tuple[Groups, Picks]:
+    """Pick as many rows as `budget` tokens allow: the longest prefix of the pick order that fits.
+
+    costs: tokens of each candidate.
+    """
     k = max(1, ceil(budget / max(1.0, float(costs.mean()))))
     while True:
-        k = min(k, len(candidates))
-        groups, quotas, picked = pick(k)
+        k = min(k, len(costs))
+        groups, picked = pick(k)
         fits = int(np.searchsorted(np.cumsum(costs[picked.rows]), budget, side="right"))
         if fits == 0:
             first = int(costs[picked.rows[0]])
@@ -219,6 +216,6 @@ def fit_tokens(
                 f"--budget-tokens {budget:,} holds not one row: the first pick has {first:,} tokens",
                 "Raise the budget.",
             )
-        if fits < k or k == len(candidates):
-            return groups, quotas, picked.first(fits), candidates[picked.rows[:fits]]
+        if fits < k or k == len(costs):
+            return groups, picked.first(fits)
         k *= 2

@@ -11,7 +11,7 @@ import polars as pl
 
 from curate.config import as_text
 from curate.data.manifest import OutputDirectory, write_json, write_manifest
-from curate.data.write import write_dataset_info, write_rows, write_unreadable
+from curate.data.write import export_rows, write_dataset_info, write_rows, write_unreadable
 from curate.report.card import dataset_card
 from curate.sft.config import SelectConfig
 from curate.sft.ledger import COLUMNS
@@ -45,9 +45,12 @@ class Selection:
         """Return the selected rows as a `datasets.Dataset` in the shape of `format`, ready for a trainer."""
         import datasets
 
-        from curate.data.write import export_rows
-
-        return datasets.Dataset.from_list(list(export_rows(self.rows, self.config.format)))
+        rows = list(export_rows(self.rows, self.config.format))
+        columns = dict.fromkeys(key for row in rows for key in row)  # not every row has tools or a system prompt
+        # Arguments of tool calls differ in their keys: as Arrow structs each call would get the keys of all others.
+        return datasets.Dataset.from_dict(
+            {key: [row.get(key) for row in rows] for key in columns}, on_mixed_types="use_json"
+        )
 
     def write(self, directory: str | Path, *, force: bool = False) -> Path:
         """Write the output directory (files: docs/select.md); it appears under its name only when complete.

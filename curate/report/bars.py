@@ -1,0 +1,76 @@
+"""Bars and columns as inline SVG, in the colours of `page`: a pale whole, and a strong part of it that is left.
+
+Numbers stand beside the bars, so that a chart can be read without a pointer. Every text is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+WIDE, NARROW = 640, 420
+_BAR, _STEP, _LABEL, _TEXT = 14, 21, 190, 130
+_TALL = 110
+
+
+class Bar(NamedTuple):
+    """One bar: its label, the whole, the part of it that is left, and what is said beside it."""
+
+    label: str
+    whole: float
+    part: float
+    said: str
+
+
+def bars(title: str, rows: Sequence[Bar]) -> str:
+    """Return a `<figure>` of horizontal bars, labels on the left; "" without rows."""
+    most = max((row.whole for row in rows), default=0) or 1
+    marks = []
+    for place, row in enumerate(rows):
+        top = place * _STEP
+        whole, part = ((WIDE - _LABEL - _TEXT) * value / most for value in (row.whole, row.part))
+        marks.append(
+            f"<title>{escape(row.label)}: {escape(row.said)}</title>"
+            f'<text class="label" x="{_LABEL - 8}" y="{top + 11}" text-anchor="end">{escape(_end(row.label))}</text>'
+            f"{_rect(_LABEL, top, whole, _BAR, strong=False)}{_rect(_LABEL, top, part, _BAR, strong=True)}"
+            f'<text class="label" x="{_LABEL + whole + 6:.1f}" y="{top + 11}">{escape(row.said)}</text>'
+        )
+    return _figure(title, marks, WIDE, len(rows) * _STEP)
+
+
+def columns(title: str, rows: Sequence[Bar]) -> str:
+    """Return a `<figure>` of columns side by side, as of a histogram, labels below; "" without rows."""
+    most = max((row.whole for row in rows), default=0) or 1
+    step = min(50.0, NARROW / max(len(rows), 1))
+    marks = []
+    for place, row in enumerate(rows):
+        left = place * step
+        whole, part = (_TALL * value / most for value in (row.whole, row.part))
+        marks.append(
+            f"<title>{escape(row.label)}: {escape(row.said)}</title>"
+            f"{_rect(left, _TALL - whole, step - 3, whole, strong=False)}"
+            f"{_rect(left, _TALL - part, step - 3, part, strong=True)}"
+            f'<text x="{left + step / 2:.1f}" y="{_TALL + 15}" text-anchor="middle">{escape(row.label)}</text>'
+        )
+    return _figure(title, marks, NARROW, _TALL + 22)
+
+
+def _rect(x: float, y: float, width: float, height: float, *, strong: bool) -> str:
+    fill = "--c0" if strong else "--grid"
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="var({fill})"/>'
+
+
+def _figure(title: str, marks: Sequence[str], width: int, height: int) -> str:
+    if not marks:
+        return ""
+    drawn = "".join(f"<g>{mark}</g>" for mark in marks)
+    return (
+        f'<figure class="chart"><figcaption>{escape(title)}</figcaption>'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">{drawn}</svg></figure>'
+    )
+
+
+def _end(label: str, width: int = 30) -> str:
+    """Return the end of a long label: it tells files apart."""
+    return label if len(label) <= width else "…" + label[1 - width :]

@@ -1,0 +1,74 @@
+"""Threads: results in order, bounded, and errors where they belong."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from curate.engine.threads import ahead, map_threads
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_results_come_in_input_order(workers):
+    """Items that take longer do not fall behind."""
+
+    def slow_first(item: int) -> int:
+        time.sleep(0.02 if item % 3 == 0 else 0)
+        return item * item
+
+    assert list(map_threads(slow_first, range(20), workers)) == [item * item for item in range(20)]
+
+
+def test_few_items_are_taken_in_advance():
+    """However slow the consumer, at most one more item than there are workers is taken."""
+    taken = []
+
+    def items():
+        for item in range(100):
+            taken.append(item)
+            yield item
+
+    results = map_threads(lambda item: item, items(), 2)
+    next(results)
+    assert len(taken) <= 4
+    results.close()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_of_the_function_comes_out(workers):
+    """The first error stops the work."""
+
+    def fail(item: int) -> int:
+        if item == 4:
+            raise ValueError("item 4")
+        return item
+
+    with pytest.raises(ValueError, match="item 4"):
+        list(map_threads(fail, range(100), workers))
+
+
+def test_reading_ahead_changes_nothing():
+    """Items, their order, and an error after them come through; the thread ends."""
+
+    def items():
+        yield from range(10)
+        raise OSError("the disk")
+
+    before = threading.active_count()
+    seen = []
+    with pytest.raises(OSError, match="the disk"):
+        for item in ahead(items(), 2):
+            seen.append(item)
+    assert seen == list(range(10))
+    assert threading.active_count() == before
+
+
+def test_a_consumer_may_stop_early():
+    """When nobody wants the items any more the thread ends."""
+    before = threading.active_count()
+    found = ahead(iter(range(1_000_000)), 1)
+    assert next(found) == 0
+    found.close()
+    assert threading.active_count() == before
