@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,7 +84,8 @@ def parse_bytes(text: str) -> int:
     unit = body[-1:] if body[-1:].isalpha() else ""
     if unit not in _BYTE_UNITS:
         raise ValueError("should be a size such as 512MB or 2GB")
-    return _whole(_decimal(body[: len(body) - len(unit)]) * 1024 ** _BYTE_UNITS[unit] // 1, 1)
+    value = _decimal(body[: len(body) - len(unit)]) * 1024 ** _BYTE_UNITS[unit]
+    return _whole(value.to_integral_value(ROUND_FLOOR), 1)
 
 
 def parse_seed(text: str) -> int:

@@ -65,6 +65,11 @@ def test_quiet_says_nothing_but_the_result(tmp_path, capsys):
         (["select", "--count", "1"], "no input is given"),
         (["select", "POOL", "--count", "1", "--embedder", "lexcal"], "unknown embedder 'lexcal'"),
         (["select", "POOL", "--count", "1", "--filters", "claen"], "unknown filter 'claen'"),
+        (["select", "POOL", "--count", "1", "--tokenizer", "o200k_bse"], "no tokenizer 'o200k_bse'"),
+        (["select", "POOL", "--count", "1e30"], "--count 1e30: should be at most 9,223,372,036,854,775,807"),
+        (["select", "POOL", "--count", "1", "--seed", "1e30"], "--seed 1e30: should be at most"),
+        (["select", "POOL", "--count", "1", "--seed", "x"], "--seed x: is not a number"),
+        (["select", "POOL", "--count", "1", "--out", "."], "the directory you are in"),
         (["select", "POOL", "--count", "1", "--colour"], "No such option"),
         (["select", "POOL", "--count", "1", "--map", "q"], "--map"),
         (["select", "POOL", "--count", "1", "--scope", "task"], "--task-column"),
@@ -125,13 +130,60 @@ def test_an_output_directory_in_use_is_kept(tmp_path, capsys):
 
 
 def test_strict_exits_3_and_keeps_the_output(tmp_path, capsys):
-    """--strict turns a broken line into exit code 3; the result is there all the same."""
+    """--strict turns a broken line into exit code 3; the result is there all the same, as one JSON object if asked."""
     path = _pool(tmp_path / "p.jsonl")
+    arguments = ["select", str(path), "--count", "2", "--out", str(tmp_path / "out"), "--strict", "--force"]
+    assert run(app, arguments) == 0  # that two rows are few is advice, and no fault of the input
     path.write_bytes(path.read_bytes() + b"\n{broken\n")
-    arguments = ["select", str(path), "--count", "2", "--out", str(tmp_path / "out"), "--strict"]
     assert run(app, arguments) == 3
     assert (tmp_path / "out/train.jsonl").exists()
     assert "--strict" in capsys.readouterr().err
+    assert run(app, [*arguments, "--json"]) == 3
+    assert orjson.loads(capsys.readouterr().out)["rows"]["unreadable"] == 1
+
+
+@pytest.mark.parametrize("name", ["out[1]", "a[red]b", "[/]", "a b", os.fsdecode(b"caf\xe9")])
+def test_any_name_is_printed_as_it_is(name, tmp_path, capsys, monkeypatch):
+    """Brackets are no markup, and bytes that are no UTF-8 do no harm, on the screen or in the report."""
+    monkeypatch.chdir(tmp_path)
+    assert run(app, ["select", str(_pool(tmp_path / "p.jsonl")), "--count", "2", "--out", name]) == 0
+    shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+    assert f"2 rows in {shown}/train.jsonl" in capsys.readouterr().out
+    assert orjson.loads((tmp_path / name / "report.json").read_bytes())["config"]["out"] == shown
+
+
+def test_a_run_without_out_says_that_nothing_was_written(tmp_path, capsys):
+    """The table alone is easily taken for a result on disk."""
+    assert run(app, ["select", str(_pool(tmp_path / "p.jsonl")), "--count", "2"]) == 0
+    assert "no file was written: --out DIR writes the rows" in capsys.readouterr().err
+
+
+def test_a_missing_pool_leaves_no_directories(tmp_path, capsys):
+    """A misspelt input does not leave the parents of --out behind."""
+    assert run(app, ["select", str(tmp_path / "pol.jsonl"), "--count", "2", "--out", str(tmp_path / "a/b/out")]) == 2
+    assert "no such file" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+def test_steps_that_take_over_a_second_show_a_bar():
+    """On a terminal each slow step has a bar, told or moving; in a terminal that cannot draw there is none."""
+    code = (
+        "import time\nfrom curate.report.progress import Stages\nstages = Stages(bars=True, messages=True)\n"
+        "with stages('silent'): time.sleep(1.3)\n"
+        "with stages('told') as advance:\n    for i in range(14): advance(i, 20); time.sleep(.1)\n"
+        "with stages('quick') as advance: advance(1, 2)\n"
+        "stages.say('done')"
+    )
+    terminal = (
+        "import os, pty, sys; os._exit(os.waitstatus_to_exitcode(pty.spawn([sys.executable, '-c', sys.argv[1]])))"
+    )
+    for term, drawn in (("xterm", True), ("dumb", False)):
+        shown = subprocess.run(
+            [sys.executable, "-c", terminal, code], env={**os.environ, "TERM": term}, capture_output=True, check=True
+        ).stdout
+        assert [word in shown for word in (b"silent", b"told", b"65%")] == [drawn] * 3
+        assert b"quick" not in shown
+        assert b"curate: done" in shown
 
 
 def test_print_config_shows_value_and_origin(tmp_path, capsys, monkeypatch):
@@ -146,6 +198,12 @@ def test_print_config_shows_value_and_origin(tmp_path, capsys, monkeypatch):
     assert shown["seed"] == {"origin": "environment", "value": 4}
     assert shown["tau"] == {"origin": str(toml), "value": 3.0}
     assert shown["core"]["origin"] == "default"
+
+
+def test_print_config_needs_no_budget(capsys):
+    """The defaults can be looked at before one knows how many rows to select."""
+    assert run(app, ["select", "--print-config"]) == 0
+    assert "embedder" in capsys.readouterr().out
 
 
 def test_stdin(tmp_path):

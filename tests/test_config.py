@@ -94,6 +94,12 @@ def test_toml_tables(tmp_path):
     with pytest.raises(UsageError) as caught:
         config.toml_table(str(path), "select", SelectConfig)
     assert "fraction" in caught.value.hint
+    path.write_text("fraction = 0.005\n[select]\n")
+    with pytest.raises(UsageError, match="fraction stands outside of a table"):
+        config.toml_table(str(path), "select", SelectConfig)
+    path.write_text("[selct]\nfraction = 0.005\n")
+    with pytest.raises(UsageError, match=r"there is no table \[select\]"):
+        config.toml_table(str(path), "select", SelectConfig)
     path.write_text("[select\n")
     with pytest.raises(UsageError, match="not valid TOML"):
         config.toml_table(str(path), "select", SelectConfig)
@@ -106,3 +112,19 @@ def test_one_budget_is_wanted(options):
     """Exactly one of fraction, count and budget_tokens is given."""
     with pytest.raises(UsageError, match=r"not said|exclude"):
         resolve(SelectConfig, [("argument", options)])
+
+
+def test_a_stronger_layer_settles_options_that_exclude_each_other():
+    """--count on the command line wins over fraction in a file; in one layer both are an error."""
+    layers = [("flag", {"count": "3"}), ("f.toml", {"fraction": "0.1", "tau": "2"})]
+    select, origins = resolve(SelectConfig, layers)
+    assert (select.count, select.fraction, select.tau) == (3, None, 2)
+    assert origins["fraction"] == "default"
+
+
+@pytest.mark.parametrize("text", ["1e30", "1e999999"])
+def test_numbers_that_no_file_can_hold_are_refused(text):
+    """Whole numbers, seeds and sizes fit 64 bits, whatever they are later written to."""
+    for parse in (parse_whole, config.parse_seed, parse_bytes):
+        with pytest.raises(ValueError, match="at most"):
+            parse(text)

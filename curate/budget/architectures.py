@@ -191,8 +191,11 @@ def read_shape(path: str | Path) -> Shape:
     path = path / "config.json" if path.is_dir() else path
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CurateError(f"cannot read the model config {path}: {error}") from error
+    except OSError as error:
+        hint = "Give a config.json or the directory that holds it, or --params."
+        raise CurateError(f"cannot read the model config {path}: {error.strerror}", hint) from error
+    except ValueError as error:
+        raise CurateError(f"the model config {path} is not JSON: {error}", "Give --params instead.") from error
     if not isinstance(config, dict):
         raise CurateError(f"{path} holds a {type(config).__name__}, not the object of a model config")
     return _shape(config, str(path))

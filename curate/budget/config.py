@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from curate.config import map_option, option, parse_number, parse_seed, parse_whole, seed_option
+from curate.config import option, parse_number, parse_pair, parse_seed, parse_whole, seed_option
 
 
 def _size(text: str) -> float:
@@ -20,7 +21,15 @@ def _html(text: str) -> str:
     """Read the name of a page to write; another ending is more likely a slip that would overwrite data."""
     if not text.lower().endswith((".html", ".htm")):
         raise ValueError("should end in .html")
+    if not Path(text).parent.is_dir():
+        raise ValueError("should be in a directory that exists")
     return text
+
+
+def _map_option() -> Any:
+    """Declare --map with names that a fit and a measurement know."""
+    return option("column names of your own: params=N,loss=final_loss", default=(), many=True, parse=parse_pair,
+                  metavar="QUANTITY=COLUMN")  # fmt: skip
 
 
 def html_option() -> Any:
@@ -66,7 +75,7 @@ class FitConfig:
     """Fit a law to finished runs, or to one training curve."""
 
     law: str = option("the law to fit", default="chinchilla", choices=("chinchilla", "kaplan", "repetition", "curve"))
-    map: tuple[str, ...] = map_option()
+    map: tuple[str, ...] = _map_option()
     drop_highest: int = option("leave out so many runs of highest loss", default=0, parse=parse_seed, metavar="K")
     bootstrap: int = option("bootstrap draws for the intervals; 0 for none", default=1000, parse=parse_seed,
                             metavar="K")  # fmt: skip
@@ -83,7 +92,7 @@ class FitConfig:
 class NoiseConfig:
     """Gradient noise scale and critical batch from logged gradient norms."""
 
-    map: tuple[str, ...] = map_option()
+    map: tuple[str, ...] = _map_option()
     b_small: float | None = option("small batch, where the log has no column for it", parse=_size, metavar="B")
     b_big: float | None = option("big batch, where the log has no column for it", parse=_size, metavar="B")
     windows: int = option("stretches of training to report", default=10, parse=parse_whole, metavar="K")

@@ -19,10 +19,11 @@ PUBLISHED_STAR = 15.387756
 def fit_page(fit: Fit) -> str:
     """Return the HTML page of a fitted law."""
     warned = items([("", one, "") for one in fit.warnings])
+    ranges = [(name.replace("_", " "), *limits(name, *ends)) for name, ends in fit.range.items()]
     sections = [
         ("Warnings", warned),
-        ("Parameters", _estimates(fit.parameters) + _estimates(fit.derived)),
-        ("Forecast", _forecast(fit.forecast) if fit.forecast else ""),
+        ("Parameters", _estimates(fit.parameters | fit.derived)),
+        ("Forecast", _forecast(fit.forecast, fit.range["step"][0]) if fit.forecast else ""),
         ("Fit and residuals", figures(*(() if fit.forecast else (_predicted(fit.points),)), *_residuals(fit))),
         ("Profile of R_D_star", figures(_profile(fit)) if fit.profile else ""),
         ("Compute-optimal sizes", figures(*_approaches(fit))),
@@ -33,7 +34,7 @@ def fit_page(fit: Fit) -> str:
                 [(str(one.line), one.parameter, f"{one.shift:+.2f}") for one in fit.leverage],
             ),
         ),
-        ("Fitted range", table(("", "from", "to"), [(name, *limits(name, *ends)) for name, ends in fit.range.items()])),
+        ("Fitted range", table(("", "from", "to"), ranges)),
         ("Rows left out", items([("", one, "") for one in left_out(fit)])),
     ]
     lead = (
@@ -193,16 +194,17 @@ def _isoflop(approach: Approach) -> str:
     )
 
 
-def _forecast(ahead: Forecast) -> str:
-    """Return the training curve carried on, with its interval and the end that was held back."""
+def _forecast(ahead: Forecast, first: float) -> str:
+    """Return the training curve from its `first` fitted step on, with its interval and the end that was held back."""
     end = ahead.loss
     held = ahead.held_back_forecast
-    early = [(step, loss) for step, loss in ahead.seen if step <= ahead.fitted_until]
+    early = [(step, loss) for step, loss in ahead.seen if first <= step <= ahead.fitted_until]
     late = [(step, loss) for step, loss in ahead.seen if step > ahead.fitted_until]
-    band = [(one.step, one.low, one.high) for one in ahead.curve if one.low is not None and one.high is not None]
+    curve = [one for one in ahead.curve if one.step >= first]
+    band = [(one.step, one.low, one.high) for one in curve if one.low is not None and one.high is not None]
     shapes: list[Shape] = [
         Band(band, "95 % interval"),
-        Line([(one.step, one.loss) for one in ahead.curve], "fitted curve"),
+        Line([(one.step, one.loss) for one in curve], "fitted curve"),
         Dots(early, "log, fitted", 0),
         Dots(late, "log, held back", 2),
         Mark("fitted until here", ahead.fitted_until, colour=3),

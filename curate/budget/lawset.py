@@ -13,6 +13,7 @@ from curate.budget import chinchilla, kaplan, repetition
 from curate.budget.law import Constant, Law
 from curate.errors import CurateError, UsageError, unknown_name
 
+WRITE_ONE = "Write one: curate fit RUNS.csv --json > fitted.json"
 LOW_RATIO, HIGH_RATIO = 15.0, 30.0
 """Tokens per parameter of the band around the compute-optimal line; Hoffmann et al. 2022 and its refits say about 20.
 The width is our choice."""
@@ -84,9 +85,9 @@ def load_fit(path: Path) -> Mapping[str, Any]:
     try:
         fit = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CurateError(f"cannot read the fitted law {path}: {error}") from error
+        raise CurateError(f"cannot read the fitted law {path}: {error}", WRITE_ONE) from error
     if not isinstance(fit, dict) or not isinstance(fit.get("parameters"), dict) or "law" not in fit:
-        raise CurateError(f"{path} is not the JSON of a fit", "Write one: curate fit RUNS.csv --json > fitted.json")
+        raise CurateError(f"{path} is not the JSON of a fit", WRITE_ONE)
     return fit
 
 

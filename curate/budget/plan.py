@@ -149,7 +149,8 @@ def _wanted(sizes: Sizes, laws: LawSet) -> Wanted:
         (law, chinchilla.line_tokens(sizes.active, law))
         for law in (chinchilla.APPROACH_1, chinchilla.APPROACH_2, chinchilla.APPROACH_3)
     ]
-    surfaces = [chinchilla.BESIROGLU, chinchilla.MUENNIGHOFF, *([laws.surface] if laws.own else [])]
+    surfaces = [chinchilla.BESIROGLU, chinchilla.MUENNIGHOFF]
+    surfaces += [laws.surface] if laws.surface not in surfaces else []
     by_law += [(surface, chinchilla.tokens_for_params(sizes.active, surface)) for surface in surfaces]
     by_law += [(kaplan.SAFE_TOKENS, kaplan.safe_tokens(sizes.non_embedding))]
     rows = [LawTokens(law.name, one, one / sizes.active, _inside(law, sizes, one)) for law, one in by_law]

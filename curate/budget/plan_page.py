@@ -51,7 +51,8 @@ def penalty_figure(plan: Plan, law: str = "default") -> str:
     """Return the loss above fresh data against epochs: the band, the measured runs, and this plan."""
     curve = penalty_curve(plan, law)
     runs = [run for run in repetition.MEASURED if run.epochs <= curve[-1].epochs]
-    epochs = max(1.0, plan.epochs)
+    epochs, cost = max(1.0, plan.epochs), plan.loss_penalty_percent.mid
+    here = Mark(f"this plan: {number(epochs)}", epochs, cost if cost > 0 else None)
     shapes: list[Shape] = [
         Band([(one.epochs, one.low, one.high) for one in curve], "band of the law, R_D* as uncertain as it is"),
         Line([(one.epochs, one.mid) for one in curve if one.reliable], "law, published R_D*"),
@@ -66,13 +67,13 @@ def penalty_figure(plan: Plan, law: str = "default") -> str:
                 for run in runs
             ],
         ),
-        Mark(f"this plan: {number(epochs)}", epochs, plan.loss_penalty_percent.mid),
+        here,
     ]
     return chart(
         "What repeating costs",
         shapes,
         Axis("epochs over the unique tokens", log=True, show=number),
-        Axis("loss above fresh data, %", show=number, low=min(-0.5, -0.02 * curve[-1].high)),
+        Axis("loss above fresh data, %", log=True, show=number, low=0.01),
     )
 
 
@@ -128,7 +129,10 @@ def wanted_table(plan: Plan) -> str:
 
 def advice_list(plan: Plan) -> str:
     """Return the mitigations in order, each with its evidence and the sizes it was seen at."""
-    rows = [(f"{one.title}.", one.text, f"{one.evidence}. Seen at: {one.seen_at}.") for one in plan.advice]
+    rows = [
+        (f"{_capital(one.title)}.", one.text, f"{_capital(one.evidence)}. Seen at: {one.seen_at}.")
+        for one in plan.advice
+    ]
     return items(rows, ordered=True)
 
 
@@ -231,6 +235,10 @@ def _laws(plan: Plan) -> str:
         more = f"{one.law.source}. {constants}{'. ' + one.law.note if one.law.note else ''}"
         rows.append((f"{one.law.name}:", said, more))
     return folded(f"{len(rows)} laws with formula, constants and source", items(rows))
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _inside(one: LawUse) -> str:

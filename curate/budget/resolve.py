@@ -18,6 +18,7 @@ from curate.errors import UsageError
 AGREE = 0.01
 """Two ways to the same number may differ by so much (our choice: `20` and `19.9` epochs mean the same)."""
 
+_LARGE = {"mfu": "A share of the peak: 0.4, not 40.", "epochs": "Passes over the unique tokens; are these in millions?"}
 # What a size must be to be one: the lowest and highest that make sense, and what a smaller number was meant to be.
 _BOUNDS = {
     "params": (1e4, 1e15, "1.3 means 1.3 parameters; type 1.3B for 1.3 billion"),
@@ -87,6 +88,12 @@ def resolve(config: PlanConfig, laws: LawSet) -> Sizes:
         raise UsageError(
             f"batch={size(config.batch)} should be <= the {size(tokens)} tokens of the whole run",
             "The batch is in tokens a step: sequences times their length.",
+        )
+    if config.batch is not None and config.batch < config.context:
+        raise UsageError(
+            f"batch={config.batch:g} tokens is less than one sequence of {config.context:,}",
+            f"The batch is in tokens: {config.batch:g} sequences are {size(config.batch * config.context)}. Or give "
+            "--context.",
         )
     if tokens < (active or params):
         assumptions.append("fewer tokens than parameters is meant, and the two are not swapped")
@@ -198,7 +205,8 @@ def _check(config: PlanConfig) -> None:
             _in_bounds(name, value)
     if config.calibrate:
         if len(config.calibrate) != 3:
-            raise UsageError(f"calibrate={config.calibrate} should be N,D,loss", "Example: --calibrate 124M,2.5B,3.31")
+            given = ",".join(f"{value:g}" for value in config.calibrate)
+            raise UsageError(f"calibrate={given} should be N,D,loss", "Example: --calibrate 124M,2.5B,3.31")
         params, tokens, loss = config.calibrate
         _in_bounds("params", params, "in calibrate: ")
         _in_bounds("tokens", tokens, "in calibrate: ")
@@ -209,9 +217,11 @@ def _check(config: PlanConfig) -> None:
 def _in_bounds(name: str, value: float, where: str = "") -> None:
     """Raise UsageError where a value is no size of its kind."""
     low, high, meant = _BOUNDS[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UsageError(f"{where}{name}={value!r} should be a number > 0")
-    if not low <= value <= high:
-        raise UsageError(
-            f"{where}{name}={value:.4g} should be between {low:g} and {high:g}", meant[0].upper() + meant[1:]
-        )
+    if value <= 0:
+        raise UsageError(f"{where}{name}={value:g} should be > 0")
+    if value < low:
+        raise UsageError(f"{where}{name}={value:.4g} should be >= {low:g}", meant[0].upper() + meant[1:])
+    if value > high:
+        raise UsageError(f"{where}{name}={value:.4g} should be <= {high:g}", _LARGE.get(name, "Check its unit."))

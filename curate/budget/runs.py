@@ -53,8 +53,10 @@ def read_columns(
             reader = csv.DictReader(file)
             header = [name for name in reader.fieldnames or [] if name]
             numbered = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CurateError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise CurateError(f"cannot read {path}: {error.strerror}", "Name a csv file.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CurateError(f"{path} is no csv in UTF-8: {error}", "Save the table as csv.") from error
     lines, rows = [line for line, _ in numbered], [row for _, row in numbered]
     if not rows:
         raise CurateError(f"{path} has no rows", "The first line names the columns, each further line is a run.")
@@ -62,11 +64,10 @@ def read_columns(
     found = _find(path, header, [*wanted, *optional], dict(pair.split("=", 1) for pair in mapping))
     missing = [name for name in wanted if name not in found]
     if missing:
-        commas = "" if "," in "".join(header) or len(header) > 1 else "Columns are separated by commas here. "
-        raise CurateError(
-            f"{path} has no column for {', '.join(missing)}; its columns are {', '.join(header)}",
-            f"{commas}Map one: --map {missing[0]}=COLUMN",
-        )
+        hint = f"Map one: --map {missing[0]}=COLUMN"
+        if len(header) == 1 and re.search(r"[;\t|]", header[0]):
+            hint = "Separate the columns by commas."
+        raise CurateError(f"{path} has no column for {', '.join(missing)}; its columns are {', '.join(header)}", hint)
     columns = {name: _numbers(path, name, column, lines, rows, name in zero) for name, column in found.items()}
     return {**columns, "line": [float(line) for line in lines]}
 

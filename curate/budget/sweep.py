@@ -18,12 +18,12 @@ from curate.budget.fitted import LeftOut
 from curate.budget.runs import Columns, read_columns
 from curate.budget.solve import Array
 from curate.budget.words import size
-from curate.errors import CurateError
+from curate.errors import CurateError, UsageError
 
 SMALLEST_SIZE, LARGEST_LOSS = 500.0, 20.0
 """What can be a number of parameters or tokens (Kaplan et al. 2020 go down to 768), and a loss in nats (our choice)."""
-MIN_RUNS, MIN_LEVELS, MIN_SPREAD = 8, 3, 0.1
-"""Fewest runs, distinct values of N, D and C, and spread of ln D around a line in ln N (our choice)."""
+MIN_RUNS, MIN_LEVELS, MIN_SPREAD, MIN_FALL = 8, 3, 0.1, 0.01
+"""Fewest runs, distinct values of N, D and C, spread of ln D around a line in ln N, and range of ln loss (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def read_runs(path: Path, config: FitConfig) -> Runs:
         last = np.array([tokens[place] >= tokens[names == name].max() for place, name in enumerate(names)])
         runs = runs.only(last, "not the last point of its run")
     if config.drop_highest:
+        if config.drop_highest >= len(runs.loss):
+            raise UsageError(f"drop_highest={config.drop_highest} leaves none of the {len(runs.loss)} runs")
         order = np.argsort(-runs.loss, kind="stable")
         keep = np.ones(len(order), dtype=bool)
         keep[order[: config.drop_highest]] = False
@@ -146,6 +148,11 @@ def check_spread(runs: Runs) -> None:
                 f"{MIN_LEVELS}",
                 next_runs(runs),
             )
+    if np.ptp(np.log(runs.loss)) < MIN_FALL:
+        raise CurateError(
+            f"the loss is {runs.loss.min():.4g} to {runs.loss.max():.4g} over all {len(runs.loss)} runs: nothing falls",
+            next_runs(runs),
+        )
     spread = math.sqrt(max(0.0, np.linalg.eigvalsh(np.cov(np.log(runs.params), np.log(runs.tokens)))[0]))
     if spread < MIN_SPREAD:
         raise CurateError(

@@ -17,7 +17,6 @@ import polars as pl
 from curate.data.columns import Found
 from curate.data.records import BOM
 
-
 _LINE = re.compile(rb"[^\n]++")
 _PARAGRAPH = re.compile(rb"(?:[ \t\r\f\v]*+[^\s][^\n]*+\n?)+")
 _BLANK_LINE = re.compile(rb"\n[ \t\r\f\v]*+\n")

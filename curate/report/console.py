@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +14,7 @@ from curate.report.card import pick_counts
 
 def print_selection(report: Mapping[str, Any], out: str | None, console: Console) -> None:
     """Print the report of a selection."""
-    console.print(Group(_rows(report), _how(report), _coverage(report)))
+    console.print(Group(_rows(report), "", _how(report), "", _coverage(report)))
     if out is not None:
         rows = Text.assemble((f"\n{report['rows']['selected']:,} rows", "bold"), f" in {out}/train.jsonl")
         console.print(rows, soft_wrap=True)
@@ -33,7 +32,7 @@ def _rows(report: Mapping[str, Any]) -> Table:
     table = _table("rows", "")
     table.add_row("read", f"{rows['read']:,}")
     if rows["unreadable"]:
-        table.add_row("unreadable (unreadable.jsonl)", f"-{rows['unreadable']:,}")
+        table.add_row("unreadable", f"-{rows['unreadable']:,}")
     for reason, count in rows["dropped"].items():
         table.add_row(Text(reason), f"-{count:,}")
     table.add_row("live", f"{rows['live']:,}")
@@ -43,7 +42,7 @@ def _rows(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def _how(report: Mapping[str, Any]) -> Padding:
+def _how(report: Mapping[str, Any]) -> Table:
     clusters, picks, tokens = report["clusters"], report["picks"], report["tokens"]
     group = {"cluster": "clusters", "task": "tasks", "global": "pool"}[clusters["kind"]]
     table = Table.grid(padding=(0, 2))
@@ -62,7 +61,7 @@ def _how(report: Mapping[str, Any]) -> Padding:
     slowest = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)
     row("time", f"{sum(seconds.values()):.1f} s ({slowest})")
     row("memory", f"{report['peak_memory_bytes'] / 2**30:.2f} GiB at the peak")
-    return Padding(table, (1, 0))
+    return table
 
 
 def _coverage(report: Mapping[str, Any]) -> Table:

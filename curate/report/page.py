@@ -34,8 +34,8 @@ small, .soft { color: var(--soft); font-size: .875rem; }
 .chart figcaption { font-weight: 600; margin-bottom: .2rem; }
 .chart svg { display: block; width: 100%; height: auto; }
 .chart svg svg { overflow: hidden; }
-.chart text { font-size: 11px; fill: var(--soft); font-variant-numeric: tabular-nums; }
-.chart .label { fill: var(--ink); font-size: 11.5px; }
+.chart text { font-size: 12.5px; fill: var(--soft); font-variant-numeric: tabular-nums; }
+.chart .label { fill: var(--ink); font-size: 13px; }
 .chart .said { fill: var(--ink); paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; }
 .chart .grid { stroke: var(--grid); stroke-width: 1; }
 .chart .axis { stroke: var(--edge); stroke-width: 1; }
@@ -52,12 +52,14 @@ small, .soft { color: var(--soft); font-size: .875rem; }
 .swatch.dots { width: 8px; height: 8px; border: 0; border-radius: 50%; background: var(--c); }
 .swatch.band { height: 10px; border: 0; background: var(--c); opacity: .3; }
 summary { cursor: pointer; }
-.table { overflow-x: auto; }
+.table { overflow-x: auto; margin: .4rem 0 .8rem; }
 table { border-collapse: collapse; font-size: .9375rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { padding: .25rem 1rem .25rem 0; text-align: right; vertical-align: top; border-bottom: 1px solid var(--grid);
   overflow-wrap: normal; }
 th { font-weight: 600; color: var(--soft); }
+.pairs td { text-align: left; overflow-wrap: anywhere; }
+.pairs td:first-child { color: var(--soft); }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 7rem; }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -98,13 +100,18 @@ def items(rows: Sequence[tuple[str, str, str]], *, ordered: bool = False) -> str
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
-    """Return a table of plain texts, the first column to the left and the others to the right; "" without rows."""
+    """Return a table of plain texts, the first column to the left and the others to the right; "" without rows.
+
+    With an empty header it is a list of names and values, all to the left.
+    """
     if not rows:
         return ""
     head = "".join(f"<th>{escape(one)}</th>" for one in header)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     named = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f'<div class="table"><table>{named}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    top = f"<thead><tr>{head}</tr></thead>" if any(header) else ""
+    kind = "" if top else ' class="pairs"'
+    return f'<div class="table"><table{kind}>{named}{top}<tbody>{body}</tbody></table></div>'
 
 
 def figures(*charts: str) -> str:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 420.0, 280.0
-LEFT, RIGHT, TOP, BOTTOM = 56.0, 14.0, 10.0, 42.0
+WIDTH, HEIGHT = 420.0, 290.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 10.0, 46.0
 COLOURS = 4
 _INNER = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-_LETTER = 6.2
+_LETTER = 7.0
 """About the width of a digit at the size of the text: what tells how many ticks fit."""
 
 
@@ -73,6 +73,7 @@ class Mark(NamedTuple):
 
 
 Shape = Line | Dots | Band | Mark
+_Box = tuple[float, float, float, float]
 
 
 class _Scale(NamedTuple):
@@ -92,13 +93,14 @@ class _Scale(NamedTuple):
 
 
 def chart(title: str, shapes: Sequence[Shape], x: Axis, y: Axis) -> str:
-    """Return a `<figure>` with the shapes drawn in their order; a sentence where none of them has a point to draw."""
-    shapes = [_drawable(shape, x.log, y.log) for shape in shapes]
+    """Return a `<figure>` with the shapes in their order, marks last; a sentence where none has a point to draw."""
+    shapes = sorted((_drawable(shape, x.log, y.log) for shape in shapes), key=lambda shape: isinstance(shape, Mark))
     if not any(_values(shape, 0) and _values(shape, 1) for shape in shapes):
         return f'<figure class="chart"><figcaption>{escape(title)}</figcaption><p>Nothing to draw.</p></figure>'
     across = _scale(x, [v for shape in shapes for v in _values(shape, 0)], _INNER[0], down=False)
     up = _scale(y, [v for shape in shapes for v in _values(shape, 1)], _INNER[1], down=True)
-    body = "".join(part for shape in shapes for part in _draw(shape, across, up))
+    taken: list[_Box] = []
+    body = "".join(part for shape in shapes for part in _draw(shape, across, up, taken))
     drawing = (
         f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title)}">'
         f"{_grid(x, y, across, up)}"
@@ -180,7 +182,7 @@ def _grid(x: Axis, y: Axis, across: _Scale, up: _Scale) -> str:
         half = len(text) * _LETTER / 2
         if at - half > right:
             right = at + half + 4
-            parts.append(f'<text x="{at:.1f}" y="{bottom + 15:g}" text-anchor="middle">{escape(text)}</text>')
+            parts.append(f'<text x="{at:.1f}" y="{bottom + 16:g}" text-anchor="middle">{escape(text)}</text>')
     for value in ticks(up.low, up.high, y.log, 5):
         at = TOP + up(value)
         parts.append(f'<line class="grid" x1="{LEFT:g}" y1="{at:.1f}" x2="{LEFT + _INNER[0]:g}" y2="{at:.1f}"/>')
@@ -189,16 +191,16 @@ def _grid(x: Axis, y: Axis, across: _Scale, up: _Scale) -> str:
     parts.append(f'<line class="axis" x1="{LEFT:g}" y1="{bottom:g}" x2="{LEFT + _INNER[0]:g}" y2="{bottom:g}"/>')
     parts.append(
         f'<text class="label" x="{LEFT + _INNER[0] / 2:g}" y="{HEIGHT - 8:g}" text-anchor="middle">{escape(x.label)}'
-        f'</text><text class="label" transform="translate(12 {middle:g}) rotate(-90)" text-anchor="middle">'
+        f'</text><text class="label" transform="translate(13 {middle:g}) rotate(-90)" text-anchor="middle">'
         f"{escape(y.label)}</text>"
     )
     return "".join(parts)
 
 
-def _draw(shape: Shape, across: _Scale, up: _Scale) -> Iterator[str]:
-    """Yield the elements of one shape."""
+def _draw(shape: Shape, across: _Scale, up: _Scale, taken: list[_Box]) -> Iterator[str]:
+    """Yield the elements of one shape; `taken` is where texts stand already."""
     if isinstance(shape, Mark):
-        yield from _draw_mark(shape, across, up)
+        yield from _draw_mark(shape, across, up, taken)
         return
     colour = f"var(--c{shape.colour % COLOURS})"
     if isinstance(shape, Band):
@@ -216,26 +218,38 @@ def _draw(shape: Shape, across: _Scale, up: _Scale) -> Iterator[str]:
             yield f'<circle class="dot" fill="{colour}" cx="{across(x):.1f}" cy="{up(y):.1f}" r="2.6">{title}</circle>'
 
 
-def _draw_mark(mark: Mark, across: _Scale, up: _Scale) -> Iterator[str]:
-    """Yield a ring or a reference line, with its text on the side that has room."""
+def _draw_mark(mark: Mark, across: _Scale, up: _Scale, taken: list[_Box]) -> Iterator[str]:
+    """Yield a ring or a reference line, with its text where there is room; where there is none, only on pointing."""
     colour = f"var(--c{mark.colour % COLOURS})"
     if mark.x is None and mark.y is None:
         return
     at_x = across(mark.x) if mark.x is not None else _INNER[0]
     at_y = up(mark.y) if mark.y is not None else 0.0
+    title = f"<title>{escape(mark.label)}</title>"
     if mark.x is not None and mark.y is not None:
-        yield f'<circle class="ring" stroke="{colour}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="6"/>'
-    elif mark.x is not None:
-        yield f'<line class="mark" stroke="{colour}" x1="{at_x:.1f}" y1="0" x2="{at_x:.1f}" y2="{_INNER[1]:g}"/>'
+        yield f'<circle class="ring" stroke="{colour}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="6">{title}</circle>'
     else:
-        yield f'<line class="mark" stroke="{colour}" x1="0" y1="{at_y:.1f}" x2="{_INNER[0]:g}" y2="{at_y:.1f}"/>'
+        ends = (at_x, 0.0, at_x, _INNER[1]) if mark.x is not None else (0.0, at_y, _INNER[0], at_y)
+        x1, y1, x2, y2 = (f"{value:.1f}" for value in ends)
+        yield f'<line class="mark" stroke="{colour}" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}">{title}</line>'
+    width = len(mark.label) * _LETTER
     left = mark.x is None or at_x > _INNER[0] / 2
-    shift = -9 if left else 9
-    height = min(max(at_y - 6, 12), _INNER[1] - 6) if mark.y is not None else 12.0
-    yield (
-        f'<text class="said" x="{at_x + shift:.1f}" y="{height:.1f}" text-anchor="{"end" if left else "start"}">'
-        f"{escape(mark.label)}</text>"
-    )
+    for to_left in (left, not left):
+        for below in (-6, 17):
+            base = min(max(at_y + below, 12), _INNER[1] - 6) if mark.y is not None else 12.0 + 14 * (below > 0)
+            start = at_x - 9 - width if to_left else at_x + 9
+            box = (start, base - 11, start + width, base + 3)
+            if start < 0 or box[2] > _INNER[0] or any(_overlap(box, other) for other in taken):
+                continue
+            taken.append(box)
+            anchor, x = ("end", at_x - 9) if to_left else ("start", at_x + 9)
+            yield f'<text class="said" x="{x:.1f}" y="{base:.1f}" text-anchor="{anchor}">{escape(mark.label)}</text>'
+            return
+
+
+def _overlap(one: _Box, other: _Box) -> bool:
+    """Return whether two boxes (left, top, right, bottom) share an area."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _path(places: Sequence[tuple[float, float]]) -> str:

@@ -103,8 +103,8 @@ def record_selection(
 ) -> pl.DataFrame:
     """Write clusters, ranks and distances into the ledger.
 
-    `candidates` are positions in `live`; `chosen` the picked ones in pick order; `nearest` (n_live,) is the position in `live`
-    of the nearest one.
+    `candidates` are positions in `live`; `chosen` the picked ones in pick order; `nearest` (n_live,) is the position in
+    `live` of the nearest one.
     """
     n = live.height
     cluster = np.full(n, -1, dtype=np.int64)

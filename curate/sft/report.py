@@ -43,20 +43,23 @@ def build_report(
     """Put the facts of a run together; the counts must add up, or the run fails."""
     reasons = dropped(table)
     selected = table.filter(pl.col("rank").is_not_null())
-    counts = {
-        "read": sum(source.records for source in rows.sources),
-        "unreadable": rows.unreadable.height,
-        "dropped": reasons,
-        "live": int(table["drop_reason"].is_null().sum()),
-        "selected": len(picked.rows),
-        "held_out": int((table["split"] == "validation").sum()),
-    }
-    accounted = counts["live"] + counts["unreadable"] + sum(reasons.values())
-    if not counts["read"] == table.height == accounted or selected.height != counts["selected"]:
+    read, unreadable = sum(source.records for source in rows.sources), rows.unreadable.height
+    live = int(table["drop_reason"].is_null().sum())
+    accounted = live + unreadable + sum(reasons.values())
+    if not read == table.height == accounted or selected.height != len(picked.rows):
         raise CurateError(
-            f"rows do not add up: {counts}, {table.height:,} in the ledger, {selected.height:,} with a rank",
+            f"rows do not add up: {read:,} read, {table.height:,} in the ledger, {accounted:,} accounted for; "
+            f"{len(picked.rows):,} picked, {selected.height:,} with a rank",
             "This is a fault of curate: please report it.",
         )
+    counts = {
+        "read": read,
+        "unreadable": unreadable,
+        "dropped": reasons,
+        "live": live,
+        "selected": selected.height,
+        "held_out": int((table["split"] == "validation").sum()),
+    }
     return {
         "schema_version": SCHEMA_VERSION,
         "command": "select",
@@ -104,7 +107,7 @@ def _tokens(
         "tokenizer": dict(about),
         "pool": int(table["n_tokens"].sum()),
         "selected": int(selected["n_tokens"].sum()),
-        "longest": int(selected["n_tokens"].max() or 0),  # type: ignore[call-overload]
+        "longest": max(selected["n_tokens"].to_list(), default=0),
         "over_max_tokens": {
             "limit": config.max_tokens,
             "rows": long.height,

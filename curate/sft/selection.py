@@ -67,7 +67,8 @@ class Selection:
         held = self.ledger.filter(pl.col("split") == "validation")
         if held.height:
             keys |= write_rows(held, path / "validation.jsonl", self.config.format)
-        self.ledger.select(COLUMNS).write_parquet(path / "ledger.parquet", compression="zstd")
+        with (path / "ledger.parquet").open("wb") as file:  # polars takes no path that is not UTF-8
+            self.ledger.select(COLUMNS).write_parquet(file, compression="zstd")
         write_unreadable(self.unreadable, path / "unreadable.jsonl")
         write_json(path / "report.json", self.report)
         write_dataset_info(path / "dataset_info.json", self.config.format, keys, validation=held.height > 0)

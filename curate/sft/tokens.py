@@ -48,8 +48,8 @@ def count_tokens(
         if len(refused):
             counts[refused] = _count_texts(table[refused], counter)
             notes.append(
-                f"the chat template of {counter.vocabulary.name} refuses {len(refused):,} rows: n_tokens counts their "
-                "bare text"
+                f"the chat template of {counter.vocabulary.name} refuses {len(refused):,} of {table.height:,} rows: "
+                "n_tokens counts their bare text"
             )
     n_tokens = pl.Series(counts, dtype=pl.Int64).set(table["chat"].is_null(), None)
     about = counter.about | {"chat_template": counter.chat_template is not None}

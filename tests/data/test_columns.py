@@ -15,11 +15,12 @@ TEXT = Wanted(("text",))
 ODD = [
     b'{"text":"plain","id":"a"}', b'{"text":"b","id":7}', b'{"id":1,"text":"x","n":{"text":"inner"}}',
     b'{"text":"first","text":"last","id":1.50}', b'{"text":"x\\ud800y","id":18446744073709551616}', b"  ", b"",
-    b'{"text":5,"id":-0}', b'{"text":null}', b'{"id":"no text"}', b'{"text":["a"],"id":[1, 2]}', b'{"text":{"a":1}}',
-    b'{"text":"a"}{"text":"b"}', b'{"te\\u0078t":"escaped"}', b'"a string"', b"[1]", b'{"text":"ok","x":1e999}',
-    b'{"text":"ok","x":NaN,"id":true}', b'{"text":"\\u0000"}', b'{"text":"o\xc3k"}', b'{"text":"true"}', b'{"text":"12"}',
-    b'{"text":"[list]","id":"2020-01-01"}', b'{"text":"crlf"}\r', b'{"text":"\xe4\xb8\xad\\ud83d\\ude00"}', b'{"text":""}',
-    b'{"text":true}', b'{"text":-1.5e3}', b"{", b'{"text":"a\tb"}', b'{"text":"x","id":null}', b'{"text":"x","id":{"a":1}}',
+    b'{"text":5,"id":-0}', b'{"text":null}', b'{"id":"no text"}', b'{"text":["a"],"id":[1, 2]}',
+    b'{"text":{"a":1}}', b'{"text":"a"}{"text":"b"}', b'{"te\\u0078t":"escaped"}', b'"a string"', b"[1]",
+    b'{"text":"ok","x":1e999}', b'{"text":"ok","x":NaN,"id":true}', b'{"text":"\\u0000"}', b'{"text":"o\xc3k"}',
+    b'{"text":"true"}', b'{"text":"12"}', b'{"text":"[list]","id":"2020-01-01"}', b'{"text":"crlf"}\r',
+    b'{"text":"\xe4\xb8\xad\\ud83d\\ude00"}', b'{"text":""}', b'{"text":true}', b'{"text":-1.5e3}', b"{",
+    b'{"text":"a\tb"}', b'{"text":"x","id":null}', b'{"text":"x","id":{"a":1}}',
 ]  # fmt: skip
 
 
@@ -76,7 +77,10 @@ def test_a_table_reads_as_its_records_do():
     found = from_table(table, TEXT)
     assert (found.text.to_list(), found.id.to_list(), found.bad) == (["a", ""], ["1", "3"], [(1, "text is null")])
     numbers = from_table(pl.DataFrame({"text": [1, 2]}), TEXT)
-    assert [reason for _, reason in numbers.bad] == ["text is the number 1, not a text", "text is the number 2, not a text"]
+    assert [reason for _, reason in numbers.bad] == [
+        "text is the number 1, not a text",
+        "text is the number 2, not a text",
+    ]
     lists = from_table(pl.DataFrame({"text": [["a"], ["b"]]}), TEXT)
     assert [reason for _, reason in lists.bad] == ["text is a list, not a text"] * 2
 
@@ -87,7 +91,10 @@ def test_a_table_reads_as_its_records_do():
         ([{"text": "a", "content": "b"}], Wanted(("text",))),
         ([{"content": "b", "other": "long " * 9}], Wanted(("content",))),
         ([{"instruction": "i", "output": "o"}], Wanted((), chat=True)),
-        ([{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]}], Wanted((), chat=True)),
+        (
+            [{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]}],
+            Wanted((), chat=True),
+        ),
         ([{"name": "n", "licenseText": "a long text"}, {"name": "m"}], Wanted(("licenseText",))),
         ([{"text": 3, "body": "b"}], Wanted(("body",))),
         ([{"number": 1}], None),

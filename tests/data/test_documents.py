@@ -83,7 +83,8 @@ def test_bad_records_are_named_by_line_and_byte(tmp_path, chunk_bytes):
     for offset, raw in zip(found.unreadable["byte_offset"], bad.values(), strict=True):
         assert data[offset : offset + len(raw)] == raw
     assert found.unreadable["reason"].to_list() == [
-        "text is the number 7, not a text", "broken JSON: Expecting property name enclosed in double quotes at character 2",
+        "text is the number 7, not a text",
+        "broken JSON: Expecting property name enclosed in double quotes at character 2",
         "invalid UTF-8: byte 0xff at byte 9 of the record", "a list, not an object", "no column text",
     ]  # fmt: skip
     assert found.frame.height + found.unreadable.height == 300

@@ -92,9 +92,9 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
 
 
 def test_a_full_disk_is_told_apart_when_polars_says_it(tmp_path):
-    """polars raises errors of its own, with the system's number in the text; they are the same one message."""
+    """Polars raises errors of its own, with the system's number in the text; they are the same one message."""
     said = "parquet: underlying IO error: No space left on device (os error 28)"
-    with pytest.raises(CurateError, match="cannot write .*No space left"), OutputDirectory(tmp_path / "out"):
+    with pytest.raises(CurateError, match=r"cannot write .*No space left"), OutputDirectory(tmp_path / "out"):
         raise pl.exceptions.ComputeError(said)
     assert os.listdir(tmp_path) == []
 

@@ -59,8 +59,7 @@ def test_reading_ahead_changes_nothing():
     before = threading.active_count()
     seen = []
     with pytest.raises(OSError, match="the disk"):
-        for item in ahead(items(), 2):
-            seen.append(item)
+        seen.extend(ahead(items(), 2))
     assert seen == list(range(10))
     assert threading.active_count() == before
 

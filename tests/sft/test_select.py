@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import shlex
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +14,10 @@ import polars as pl
 import pytest
 
 import curate
+from curate.cli import app
 from curate.errors import CurateError, UsageError
+from curate.face import run
+from curate.sft import ledger, select
 
 SAMPLE = Path(__file__).parents[2] / "pipelines/sample_pool.jsonl"
 CONTRACT = {
@@ -34,6 +38,14 @@ def test_every_row_is_accounted_for(sample):
     assert rows["read"] == rows["live"] + rows["unreadable"] + sum(rows["dropped"].values())
     assert rows["selected"] == sample.rows.height == round(Decimal("0.05") * rows["read"])
     assert sample.ledger["id"].n_unique() == sample.ledger.height
+
+
+def test_rows_that_do_not_add_up_fail_the_run(monkeypatch):
+    """A stage that loses a row ends the run: what the reader read is held against the ledger."""
+    opened = ledger.open_ledger
+    monkeypatch.setattr(ledger, "open_ledger", lambda *frames: opened(*frames)[1:])
+    with pytest.raises(CurateError, match="rows do not add up: 30 read, 29 in the ledger"):
+        curate.select_rows([{"instruction": f"Name {i}.", "output": f"It is {i}."} for i in range(30)], count=3)
 
 
 def test_ranks_are_pick_order_of_live_rows(sample):
@@ -98,6 +110,84 @@ def test_the_directory_loads_with_datasets(form, tmp_path):
     assert selection.to_dataset().num_rows == 12
 
 
+TOOLS = [
+    [
+        {"type": "function", "function": {"name": name, "description": name, "parameters": {"type": "object",
+         "properties": {argument: {"type": "string"}}}}}
+    ]
+    for name, argument in (("search", "words"), ("weather", "place"))
+]  # fmt: skip
+
+
+def _chats(n: int) -> list[dict]:
+    """Make plain chats and, every third, a chat with tools whose calls differ in their arguments."""
+    rows = []
+    for i in range(n):
+        turns = [{"role": "user", "content": f"Question {i} about {i % 7}?"}]
+        if i % 3 == 0:
+            tool = TOOLS[i % 2][0]["function"]
+            argument = next(iter(tool["parameters"]["properties"]))
+            call = {"type": "function", "function": {"name": tool["name"], "arguments": {argument: f"x{i}"}}}
+            turns += [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "content": f"{i}"}]
+        rows.append({"messages": [*turns, {"role": "assistant", "content": f"It is {i}."}]})
+        if i % 3 == 0:
+            rows[-1]["tools"] = TOOLS[i % 2]
+    return rows
+
+
+@pytest.mark.parametrize("form", ["messages", "sharegpt", "prompt-completion"])
+def test_to_dataset_holds_what_the_file_holds(form, tmp_path):
+    """Tools are not lost when the first row has none, and no call gets the arguments of another."""
+    import datasets
+
+    selection = curate.select_rows(_chats(40), count=20, format=form, out=tmp_path / "out")
+    written = [orjson.loads(line) for line in (tmp_path / "out/train.jsonl").read_bytes().splitlines()]
+    assert len({"tools" in row for row in written}) == 2
+    loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))["train"]
+    for made in (selection.to_dataset(), loaded):
+        assert [{key: value for key, value in row.items() if value is not None} for row in made] == written
+
+
+def test_the_card_tells_the_command(tmp_path):
+    """The dataset card and the report hold the command that gives the same rows, however the options were set."""
+    pool = tmp_path / "a pool.jsonl"
+    pool.write_bytes(b"\n".join(orjson.dumps({"q": f"Name {i}.", "a": f"It is {i}."}) for i in range(30)))
+    columns = {"instruction": "q", "output": "a"}
+    made = curate.select_rows(pool, fraction=0.1, map=columns, out=tmp_path / "out", filters="none", workers=2)
+    command = made.report["command_line"]
+    assert command in (tmp_path / "out/README.md").read_text()
+    arguments = shlex.split(command)
+    assert arguments[3:] == ["--fraction", "0.1", "--out", str(tmp_path / "out"), "--map", "instruction=q,output=a",
+                             "--filters", "none"]  # fmt: skip
+    again = arguments[1:]
+    again[again.index("--out") + 1] = str(tmp_path / "again")
+    assert run(app, again) == 0
+    assert (tmp_path / "again/train.jsonl").read_bytes() == (tmp_path / "out/train.jsonl").read_bytes()
+
+
+def test_out_in_use_is_refused_before_the_work(tmp_path, monkeypatch):
+    """From Python, too, a directory that holds files is refused before anything is read."""
+    (tmp_path / "thesis.tex").write_text("precious")
+    monkeypatch.setattr(select, "read_rows", lambda *_, **__: pytest.fail("something was read"))
+    with pytest.raises(UsageError, match="not empty"):
+        curate.select_rows([{"instruction": "Name one.", "output": "It is 1."}], count=1, out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"filters": "claen"}, "unknown filter"),
+        ({"embedder": "lexcal"}, "unknown embedder"),
+        ({"tokenizer": "o200k_bse"}, "no tokenizer 'o200k_bse'"),
+    ],
+)
+def test_names_are_checked_before_the_reading(options, message, monkeypatch):
+    """An unknown filter, embedder or tokenizer is told before a large pool is read; none is replaced by another."""
+    monkeypatch.setattr(select, "read_rows", lambda *_, **__: pytest.fail("something was read"))
+    with pytest.raises(UsageError, match=message):
+        curate.select_rows("pool.jsonl", count=1, **options)
+
+
 def test_the_files_of_the_contract(sample, tmp_path):
     """The output directory holds the files and columns that other people's scripts rely on."""
     sample.write(tmp_path / "out")
@@ -159,6 +249,7 @@ def test_a_token_budget_is_filled_and_not_exceeded():
     total = selection.rows["n_tokens"].sum()
     assert total <= 1000
     assert total + selection.ledger["n_tokens"].max() > 1000
+    assert sum(quota["given"] for quota in selection.report["clusters"]["quotas"]) == selection.rows.height
     with pytest.raises(CurateError, match="holds not one row"):
         curate.select_rows(rows, budget_tokens=1, filters="none")
 
@@ -169,8 +260,28 @@ def test_one_row_and_identical_rows():
     assert curate.select_rows([row], count=1).rows.height == 1
     same = curate.select_rows([row] * 5, count=1)
     assert same.report["rows"]["dropped"] == {"duplicate.exact": 4}
-    with pytest.raises(CurateError, match=r"duplicate\.exact took most"):
+    with pytest.raises(CurateError, match=r"duplicate\.exact took most") as caught:
         curate.select_rows([row] * 5, count=2)
+    assert caught.value.hint == "Ask for fewer: --count 1."  # no filter can be left out to get more
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message", "hint"),
+    [
+        (["GOOD", "GOOD", {"foo": 1}], {"count": 3}, "2 of 3 are left; 1 cannot be read", "Ask for fewer: --count 2."),
+        (["GOOD", "GOOD"], {"count": 3}, "2 of 2 are left; nothing was dropped", "Ask for fewer: --count 2."),
+        (["GOOD"] * 9, {"count": 9, "holdout": 0.3}, "6 of 9 are left.*--holdout 0.3", "Ask for fewer: --count 6."),
+        (["GOOD"] * 9, {"count": 1, "holdout": 1}, "--holdout 1 takes all 9 rows", "Hold out less."),
+        ([{"instruction": "x?", "output": ""}], {"count": 1}, "no row is left alive of 1 read; clean.empty_answer",
+         "--filters"),
+    ],
+)  # fmt: skip
+def test_too_few_rows_name_the_reason_and_what_helps(rows, options, message, hint):
+    """The message names what took most, unreadable rows and the holdout too, and the hint only what would help."""
+    made = [{"instruction": f"Q {i}?", "output": f"A {i}."} if row == "GOOD" else row for i, row in enumerate(rows)]
+    with pytest.raises(CurateError, match=message) as caught:
+        curate.select_rows(made, **options)
+    assert hint in caught.value.hint
 
 
 def test_identical_prompts_with_different_answers_are_delivered():
