@@ -147,7 +147,7 @@ def test_any_name_is_printed_as_it_is(name, tmp_path, capsys, monkeypatch):
     """Brackets are no markup, and bytes that are no UTF-8 do no harm, on the screen or in the report."""
     monkeypatch.chdir(tmp_path)
     assert run(app, ["select", str(_pool(tmp_path / "p.jsonl")), "--count", "2", "--out", name]) == 0
-    shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+    shown = name.encode("utf-8", "backslashreplace").decode()
     assert f"2 rows in {shown}/train.jsonl" in capsys.readouterr().out
     assert orjson.loads((tmp_path / name / "report.json").read_bytes())["config"]["out"] == shown
 

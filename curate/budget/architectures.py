@@ -207,7 +207,8 @@ def _shape(config: Config, where: str) -> Shape:
     if kind is None:
         raise UsageError(f"{where} has no model_type", f"Known: {', '.join(sorted(READERS))}")
     if kind not in READERS:
-        raise unknown_name(f"model_type in {where}:", str(kind), READERS)
+        error = unknown_name(f"model_type in {where}:", str(kind), READERS)
+        raise UsageError(error.what, f"{error.hint}. Or give --params.")
     try:
         shape = READERS[kind](config)
     except KeyError as error:
@@ -218,4 +219,12 @@ def _shape(config: Config, where: str) -> Shape:
         size = getattr(shape, name)
         if not isinstance(size, int) or size < 1:
             raise CurateError(f"{where} ({kind}): {name} = {size!r} should be a whole number >= 1")
+    for name in ("kv_heads", "head_dim", "experts", "experts_active", "expert_ff", "shared_ff", "positions"):
+        size = getattr(shape, name)
+        if not isinstance(size, int) or size < 0:
+            raise CurateError(f"{where} ({kind}): {name} = {size!r} should be a whole number >= 0")
+    if shape.experts_active > shape.experts:
+        raise CurateError(
+            f"{where} ({kind}): experts_active = {shape.experts_active} should be <= experts = {shape.experts}"
+        )
     return shape

@@ -74,7 +74,7 @@ def _fit_curve(
         float(until),
         float(loss[late].mean()) if late.any() else math.nan,
         _estimate(ends) if ends is not None else Estimate(math.nan, None, None),
-        bool(ends is not None and len(draws) and _estimate(ends).low <= loss[late].mean() <= _estimate(ends).high),
+        bool(ends is not None and len(draws) and _met(_estimate(ends), float(loss[late].mean()))),
         _curve(best, draws, float(np.exp(log_steps[0])), max(to, float(steps[-1]))),
         tuple((float(np.exp(s)), float(np.exp(y))) for s, y in zip(*average(steps, loss)[:2], strict=True)),
     )
@@ -104,6 +104,13 @@ def _fit_curve(
             for s, a, p in zip(np.exp(log_steps), actual, predicted, strict=True)
         ),
     )
+
+
+def _met(ahead: Estimate, seen: float) -> bool:
+    """Return whether the interval holds what was seen, or the forecast is within a thousandth of it (our choice)."""
+    assert ahead.low is not None
+    assert ahead.high is not None
+    return ahead.low <= seen <= ahead.high or abs(ahead.value / seen - 1) < 1e-3
 
 
 def _curve(best: Array, draws: Array, first: float, last: float) -> tuple[CurvePoint, ...]:

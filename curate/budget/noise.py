@@ -256,7 +256,8 @@ def _advice(b_simple: Range, b_big: float, stretches: Sequence[Stretch], heat: T
         else "A smaller batch would save compute at nearly the same number of steps."
     )
     found.append(
-        "Direct measurements found critical batches far above B_simple (Merrill et al. 2025): try one, and branch."
+        "Direct measurements found critical batches far above B_simple (Merrill et al. 2025, arXiv:2505.23971): try "
+        "one, and branch."
     )
     unknown = sum(1 for s in stretches if s.b_simple is None)
     if unknown:
@@ -267,7 +268,7 @@ def _advice(b_simple: Range, b_big: float, stretches: Sequence[Stretch], heat: T
     if rates and rates[-1] < LOW_RATE * max(rates):
         found.append(
             "The rate has decayed at the end: a rate that is too low inflates the noise scale (B_noise ~ 1/T, "
-            "T = lr/B), so take B_simple from the stretches at full rate."
+            "T = lr/B; McCandlish et al. 2018, arXiv:1812.06162), so take B_simple from the stretches at full rate."
         )
     if heat is not None and -1.5 <= heat.slope <= -0.5:
         found.append(

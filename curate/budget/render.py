@@ -241,8 +241,9 @@ def _choices(plan: Plan) -> list[str]:
         "Tokens wanted: the band is three quarters to one and a half times the usual 20 a parameter.",
         f"(N/U) * epochs: caution from {repetition.CAUTION_PRODUCT:g}, overfitting from "
         f"{repetition.OVERFIT_PRODUCT:g}, read off few and widely spaced runs of {repetition.SOURCE}.",
-        f"Repetition: the band is R_D* = {repetition.LOW:g}, {repetition.MID:.3g} and {repetition.HIGH:g}, from our "
-        "bootstrap of its 182 runs; the words for each stretch of epochs follow its measured table.",
+        f"Repetition: the band is R_D* = {repetition.LOW:g} (5th percentile of our bootstrap of its 182 runs), "
+        f"{repetition.MID:.3g} (published) and {repetition.HIGH:g} (a lower minimum of the same objective); the words "
+        "for each stretch of epochs follow its measured table.",
         "Largest useful compute: under 0.005 nats a factor e; seeds of the 2.8B runs of that paper spread by 0.002 "
         "nats, of the 4.2B runs by 0.01.",
         "Batch: the band is half to double; steps under 2,000, or under 100 an epoch, are called few; warm-up over 1 "

@@ -23,7 +23,7 @@ from curate.errors import CurateError, UsageError
 SMALLEST_SIZE, LARGEST_LOSS = 500.0, 20.0
 """What can be a number of parameters or tokens (Kaplan et al. 2020 go down to 768), and a loss in nats (our choice)."""
 MIN_RUNS, MIN_LEVELS, MIN_SPREAD, MIN_FALL = 8, 3, 0.1, 0.01
-"""Fewest runs, distinct values of N, D and C, spread of ln D around a line in ln N, and range of ln loss (our choice)."""
+"""Fewest runs, distinct values of N, D and C, spread of ln D around a line in ln N, range of ln loss (our choice)."""
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,7 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
     with stages("duplicates"):
         levels = find_levels(found, [item.name for item in corpus.items], config.prefer, config.workers)
     with stages("lines"):
-        lines = find_repetition(found, found.lines, "line_sizes", levels)
-        paragraphs = find_repetition(found, found.paragraphs, "paragraph_sizes", levels)
+        lines, paragraphs = find_repetition(found, levels)
     if lines is not None and config.drop_lines and tokenizers:
         with stages("recount"):
             tokens = recount(corpus, found, lines, tokenizers[0], config.eos, config.workers)

@@ -93,7 +93,7 @@ class Probe:
     def _note(self, measured: Measured) -> None:
         self._documents += len(measured.numbers["source"])
         self._rest += sum(column.nbytes for column in measured.numbers.values())
-        self._rest += int(measured.names.estimated_size()) if measured.names is not None else 0
+        self._rest += len(measured.names or b"")
         if measured.signed is not None:
             self._index += measured.signed.keys.nbytes * 3 // 2 + measured.signed.shingles.nbytes
         for lines in (measured.lines, measured.paragraphs):

@@ -12,12 +12,14 @@ Decisions:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.corpus.lines import LineIndex, Repeated
+from curate.corpus.measure import SHORT_LINE
 from curate.corpus.scan import Scan
 from curate.corpus.sources import groups
 from curate.corpus.text import I32, I64, U64, Bool
@@ -132,10 +134,17 @@ def _numbered(survivor: I64, keys: U64) -> tuple[I64, I64, I64]:
     return cluster, sizes[order], survivors[order]
 
 
-def find_repetition(found: Scan, index: LineIndex | None, sizes: str, levels: Levels) -> Repetition | None:
-    """Find the lines (or paragraphs) that repeat another; `sizes` names the column of their bytes."""
-    if index is None:
-        return None
+def find_repetition(found: Scan, levels: Levels) -> tuple[Repetition | None, Repetition | None]:
+    """Find the lines, and the paragraphs, that repeat another one; both at once, each in a thread of its own."""
+    if found.lines is None or found.paragraphs is None:
+        return None, None
+    with ThreadPoolExecutor(2) as pool:
+        lines = pool.submit(_repetition, found, found.lines, "line_sizes", levels)
+        paragraphs = pool.submit(_repetition, found, found.paragraphs, "paragraph_sizes", levels)
+        return lines.result(), paragraphs.result()
+
+
+def _repetition(found: Scan, index: LineIndex, sizes: str, levels: Levels) -> Repetition:
     repeated = index.repeated(levels.order, levels.distinct)
     n = found.table.documents
     bytes_ = np.zeros(n, np.int64)
@@ -149,5 +158,5 @@ def find_repetition(found: Scan, index: LineIndex | None, sizes: str, levels: Le
         bytes_[first:last] = np.diff(sums[starts - starts[0]])
         count += int(marks.sum())
         alive = np.repeat(levels.distinct[first:last], np.diff(starts))
-        of += int(((size > 0) & alive).sum())
+        of += int(((size >= SHORT_LINE) & alive).sum())
     return Repetition(repeated, count, of, bytes_)

@@ -16,6 +16,7 @@ import polars as pl
 
 from curate.corpus.lines import Lines, split_lines, split_paragraphs
 from curate.corpus.minhash import MinHashParameters, Signed, sign
+from curate.corpus.table import packed
 from curate.corpus.text import I8, I64, U8, U64, buffers, code_points, read_only, wide
 from curate.data.documents import Documents, Part, read_parts
 from curate.data.tokenizer import Tokenizer, Verified
@@ -28,7 +29,7 @@ class Measured(NamedTuple):
     """A bundle of documents, measured. `numbers` are columns of the document table, `done` bytes of files read."""
 
     numbers: dict[str, npt.NDArray[Any]]
-    names: pl.DataFrame | None
+    names: bytes | None
     signed: Signed | None
     lines: Lines | None
     paragraphs: Lines | None
@@ -72,8 +73,7 @@ class Measure:
         else:
             signed = self._sign(data, offsets)
             lines = split_lines(data, offsets)
-            paragraphs = _long(split_paragraphs(lines))
-            lines = _long(lines)
+            paragraphs = split_paragraphs(lines)
             numbers |= {
                 "script": signed.script,
                 "text_key": hashes(data, offsets),
@@ -91,8 +91,8 @@ class Measure:
         nothing = np.zeros(len(signed), np.int64)  # without words nothing is a candidate
         return replace(signed, words=nothing, shingles=signed.shingles[:0], shingle_offsets=np.append(nothing, 0))
 
-    def _names(self, documents: Documents) -> pl.DataFrame:
-        """Return a row for each record: source, line, id, the number of its document in the bundle, how it starts."""
+    def _names(self, documents: Documents) -> bytes:
+        """Return, packed, a row for each record: source, line, id, number of its document in the bundle, its start."""
         frame, unreadable = documents.frame, documents.unreadable
         named = frame.select(
             "source", "line", "id",
@@ -100,14 +100,9 @@ class Measure:
             pl.col("text").str.slice(0, START_CHARACTERS).alias("start"),
         )  # fmt: skip
         if unreadable.is_empty():
-            return named
+            return packed(named)
         missing = unreadable.select("source", "line")
-        return pl.concat([named, missing], how="diagonal").sort("source", "line", maintain_order=True)
-
-
-def _long(lines: Lines) -> Lines:
-    """Let short lines count as blank: they repeat nothing."""
-    return replace(lines, sizes=np.where(lines.sizes < SHORT_LINE, np.int32(0), lines.sizes))
+        return packed(pl.concat([named, missing], how="diagonal").sort("source", "line", maintain_order=True))
 
 
 def hashes(data: U8, offsets: I64) -> U64:

@@ -14,8 +14,8 @@ import polars as pl
 from curate.corpus.clusters import DuplicateIndex
 from curate.corpus.forecast import Budget, Forecast, Probe
 from curate.corpus.lines import LineIndex
-from curate.corpus.measure import Measure, Measured
-from curate.corpus.table import DocumentTable
+from curate.corpus.measure import SHORT_LINE, Measure, Measured
+from curate.corpus.table import DocumentTable, packed
 from curate.data.corpus import Corpus
 from curate.data.documents import Part, read_parts
 from curate.data.tokenizer import CHECK_DOCUMENTS, Verified
@@ -54,8 +54,8 @@ def scan(
     found = Scan(
         DocumentTable(directory),
         index,
-        LineIndex(plan.lines * 2 // 3, directory) if duplicates else None,
-        LineIndex(plan.lines // 3, directory) if duplicates else None,
+        LineIndex(plan.lines * 2 // 3, directory, SHORT_LINE) if duplicates else None,
+        LineIndex(plan.lines // 3, directory, SHORT_LINE) if duplicates else None,
         index.documents if index else 0,
         verified=[Verified() for _ in measure.tokenizers],
     )
@@ -90,9 +90,9 @@ def _take_in(found: Scan, measured: Measured) -> None:
     table, first = found.table, found.table.documents
     found.firsts.append(first)
     if measured.names is not None:
-        table.append_part("names", measured.names.with_columns(pl.col("document") + first))
+        table.append_part("names", measured.names)
     if not measured.unreadable.is_empty():
-        table.append_part("unreadable", measured.unreadable)
+        table.append_part("unreadable", packed(measured.unreadable))
         for source, line, reason in measured.unreadable.select("source", "line", "reason").iter_rows():
             found.unreadable[source, reason] += 1
             found.first_line.setdefault((source, reason), line)

@@ -7,6 +7,7 @@ read back in order. Everything lies in one directory that vanishes with the run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,11 +52,11 @@ class DocumentTable:
             raise self._failed(error) from error
         self.documents += len(numbers["source"])
 
-    def append_part(self, kind: str, frame: pl.DataFrame) -> None:
-        """Take in a frame; those of names come before the numbers of their documents."""
+    def append_part(self, kind: str, frame: bytes) -> None:
+        """Take in a packed frame; those of names come before the numbers of their documents."""
         part = self._parts.get(kind, 0)
         try:
-            frame.write_ipc(self.directory / f"{kind}-{part}", compression="lz4")
+            (self.directory / f"{kind}-{part}").write_bytes(frame)
         except OSError as error:
             raise self._failed(error) from error
         self._parts[kind] = part + 1
@@ -79,8 +80,11 @@ class DocumentTable:
         return (self.part(kind, number) for number in range(self._parts.get(kind, 0)))
 
     def part(self, kind: str, number: int) -> pl.DataFrame:
-        """Return one frame."""
-        return pl.read_ipc(self.directory / f"{kind}-{number}")
+        """Return one frame; documents in it are numbered as in the table."""
+        frame = pl.read_ipc(self.directory / f"{kind}-{number}")
+        if kind == "names":
+            return frame.with_columns(pl.col("document") + self.first_of_part[number])
+        return frame
 
     @property
     def spilled(self) -> int:
@@ -92,6 +96,13 @@ class DocumentTable:
             f"cannot keep intermediate results in {self.directory.parent}: {error.strerror or error}",
             "Give a directory with more room: --tmp DIR",
         )
+
+
+def packed(frame: pl.DataFrame) -> bytes:
+    """Return a frame as `append_part` takes it; done by the thread that made it."""
+    buffer = BytesIO()
+    frame.write_ipc(buffer)
+    return buffer.getvalue()
 
 
 def _type(name: str) -> Any:

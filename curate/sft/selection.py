@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +68,10 @@ class Selection:
         held = self.ledger.filter(pl.col("split") == "validation")
         if held.height:
             keys |= write_rows(held, path / "validation.jsonl", self.config.format)
-        with (path / "ledger.parquet").open("wb") as file:  # polars takes no path that is not UTF-8
-            self.ledger.select(COLUMNS).write_parquet(file, compression="zstd")
+        # By way of memory, packed: polars hides why a disk refused, and takes no path that is not UTF-8.
+        packed = BytesIO()
+        self.ledger.select(COLUMNS).write_parquet(packed, compression="zstd")
+        (path / "ledger.parquet").write_bytes(packed.getbuffer())
         write_unreadable(self.unreadable, path / "unreadable.jsonl")
         write_json(path / "report.json", self.report)
         write_dataset_info(path / "dataset_info.json", self.config.format, keys, validation=held.height > 0)

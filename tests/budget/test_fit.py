@@ -299,3 +299,76 @@ def test_bad_files_and_options(tmp_path):
     for wrong in ({"law": "chinchila"}, {"bootstrap": 3}, {"drop_highest": -1}):
         with pytest.raises(UsageError):
             fit_law(tmp_path / "runs.csv", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "says", "hint"),
+    [
+        (lambda n, d, loss: (n / 1e9, d / 1e9, loss), "line 2 has 0.01 params", "millions or billions"),
+        (lambda n, d, loss: (n, d / 1e6, loss), "line 2 has 20 tokens", "millions or billions"),
+        (lambda n, d, loss: (n, d / 1e3, loss), "fewer than 0.02 tokens a parameter", "swapped, or in different units"),
+        (lambda n, d, loss: (n, d, math.exp(loss)), "a loss of", "perplexity"),
+        (lambda n, d, loss: (n, d, 3.0), "nothing falls", "Next: train"),
+        (lambda n, d, loss: (n, d, 6 - loss / 2), "exponent <= 0", "Next: train"),
+    ],
+)
+def test_mixed_up_units_are_asked_about(tmp_path, change, says, hint):
+    """Sizes in millions or billions, a perplexity and losses that do not fall are refused with what they may be."""
+    path = write(tmp_path / "runs.csv", "params,tokens,loss", [change(*row) for row in grid()])
+    with pytest.raises(CurateError, match=says) as error:
+        fit_law(path, bootstrap=0)
+    assert hint in error.value.hint
+
+
+def test_contradicting_columns_are_refused(tmp_path):
+    """Compute that is not 6 N D, and epochs that are not D/U, are named with their line; a mapping decides."""
+    rows = [(n, d, 6 * n * d / 8.64e19, loss) for n, d, loss in grid()]
+    path = write(tmp_path / "runs.csv", "params,tokens,compute,loss", rows)
+    with pytest.raises(CurateError, match=r"line 2 has compute 1.389e-05, but 6 \* params \* tokens = 1.2e"):
+        fit_law(path, bootstrap=0)
+    assert fit_law(path, bootstrap=0, map={"tokens": "tokens"}).objective < 1e-12
+    rows = [(n, d, d / 4, 8, loss) for n, d, loss in grid()]
+    path = write(tmp_path / "runs.csv", "params,tokens,unique_tokens,epochs,loss", rows)
+    with pytest.raises(CurateError, match="line 2 has epochs 8, but tokens / unique_tokens = 4"):
+        fit_law(path, law="repetition", bootstrap=0)
+
+
+def test_malformed_tables_are_named(tmp_path):
+    """A column twice, too many fields, another separator, another encoding: each with what to do; lines as they are."""
+    rows = grid()
+    cases = {
+        "two columns named loss": ("params,tokens,loss,loss", [(*row, row[2]) for row in rows]),
+        "line 2 has more fields than the 3 columns": ("params,tokens,loss", [("1,3", "2", "6", "2.5")]),
+        "no column for params, loss": ("params;tokens;loss", [("1e9;2e10;2.5",)]),
+    }
+    for says, (header, table) in cases.items():
+        with pytest.raises(CurateError, match=says):
+            fit_law(write(tmp_path / "runs.csv", header, table))
+    (tmp_path / "runs.csv").write_bytes(b"params,tokens,loss\n\xff\xfe")
+    with pytest.raises(CurateError, match="no csv in UTF-8"):
+        fit_law(tmp_path / "runs.csv")
+    (tmp_path / "runs.csv").write_text("params,tokens,loss\n\n\n1e9,2e10,oops\n")
+    with pytest.raises(CurateError, match="line 4: 'oops'"):
+        fit_law(tmp_path / "runs.csv")
+    with pytest.raises(UsageError, match="leaves none of the 9 runs"):
+        fit_law(write(tmp_path / "runs.csv", "params,tokens,loss", rows), drop_highest=9)
+
+
+def test_runs_that_do_not_tell_are_said(shared_data, tmp_path):
+    """On all 308 runs the law runs to its end: that, the runs past the turn and the other surface are warned of."""
+    fit = fit_law(shared_data / "data_constrained_runs" / "datablations_runs.csv", law="repetition", bootstrap=20)
+    assert fit.parameters["R_D_star"].value == pytest.approx(1e5)
+    assert fit.parameters["R_D_star"].high == math.inf
+    told = " ".join(fit.warnings)
+    for words in (
+        "R_D_star ran to the end",
+        "125 runs have (N/U) * epochs >= 40",
+        "off the surface muennighoff2023.c4",
+    ):
+        assert words in told
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(fit.to_json(), allow_nan=False))
+    worth = make_plan(params=1e9, unique_tokens=5e9, epochs=4, law=path).effective_tokens
+    assert worth.high <= 2e10
+    runs = fit_law(shared_data / "data_constrained_runs" / "datablations_runs.csv", bootstrap=0)
+    assert any("runs repeat their data" in text for text in runs.warnings)

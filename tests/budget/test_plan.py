@@ -191,6 +191,70 @@ def test_over_training_and_serving():
     assert found.serving.total_flop < found.serving.plan_total_flop
 
 
+def test_serving_asks_for_the_loss_of_the_worth_of_the_tokens():
+    """A plan with repeats asks for the loss of what they are worth, and says that the fresh tokens are not there."""
+    fresh = plan(params=7e9, tokens=140e9, serve_tokens=1e13).serving
+    repeated = plan(params=7e9, tokens=140e9, unique_tokens=10e9, serve_tokens=1e13)
+    assert fresh is not None
+    assert repeated.serving is not None
+    assert repeated.serving.total_flop < fresh.total_flop
+    assert fresh.enough_unique_tokens
+    assert not repeated.serving.enough_unique_tokens
+    told = " ".join(dict(render(repeated))["Serving"])
+    assert "only 10B unique ones" in told
+    assert "arXiv:2401.00448" in told
+
+
+def test_band_lies_around_the_line_of_the_law():
+    """The tokens wanted lie inside their band for every law that can be asked for, and so does the line of a figure."""
+    from curate.budget.chinchilla import SURFACES
+    from curate.budget.series import optimal_line
+
+    for law in ("default", *SURFACES):
+        found = plan(params=7e9, law=law)
+        best = found.compute_optimal
+        assert best.low < best.tokens < best.high, law
+        assert found.verdict == "enough", law
+        assert all(one.low < one.tokens < one.high for one in optimal_line(found, law)), law
+        assert law == "default" or law in {row.law for row in best.by_law}
+
+
+def test_more_than_there_is_counts_the_tokens_wanted():
+    """A model that wants more than the text there is gets told so, though it trains on less."""
+    found = plan(params=1e12, tokens=1e12)
+    assert found.stock_share > 2
+    (said,) = [one.text for one in found.advice if one.title == "more than there is"]
+    assert "21.3T tokens that this size wants" in said
+    assert not any(one.title == "more than there is" for one in plan(params=1e11).advice)
+
+
+def test_a_batch_of_ones_own_moves_the_rate_by_the_square_root():
+    """Four times Step Law's batch takes twice its learning rate, as for Adam."""
+    usual = plan(params=1e9)
+    own = plan(params=1e9, batch=4 * usual.batch_used)
+    assert own.learning_rate == pytest.approx(2 * usual.learning_rate)
+    assert own.batch_tokens == usual.batch_tokens
+
+
+def test_numbers_outside_a_range_say_so_where_they_stand():
+    """Each number whose law was not fitted on such sizes is marked in its own line."""
+    text = {heading: " ".join(lines) for heading, lines in render(plan(params=2e11, unique_tokens=1e11, epochs=20))}
+    assert "outside its range, by law" in text["Tokens wanted"]
+    assert "loss penalty: outside the range of muennighoff2023.repetition" in text["Repetition"]
+    assert "outside the range of the law's runs" in text["Best use of this compute"]
+    assert "learning rate: outside the range of steplaw2025" in text["Batch, steps, learning rate"]
+    assert "ceiling: outside the range of kaplan2020.loss" in text["Batch, steps, learning rate"]
+    assert "beyond the runs behind that law" in text["Answer"]
+    inside = render(plan(params=5e8, tokens=1e10))
+    assert not any("outside" in line for heading, lines in inside if heading != "Tokens wanted" for line in lines)
+
+
+def test_swapped_sizes_are_noticed():
+    """Fewer tokens than parameters may be meant, and is said aloud."""
+    assert any("not swapped" in text for text in plan(params=26e9, tokens=1.3e9).assumptions)
+    assert not any("swapped" in text for text in plan(params=1.3e9, tokens=26e9).assumptions)
+
+
 def test_gpu_hours_are_compute():
     """GPU-hours at the default share of the peak are the same plan as their FLOP, and the hours come back."""
     found = plan(gpu="h100", gpu_hours=1000)
@@ -283,7 +347,12 @@ def test_mixture_of_experts_counts_twice():
         ({"params": 1e9, "law": "hoffman2022"}, "hoffmann2022"),
         ({"params": 1e9, "calibrate": (1e9, 2e10, -1.0)}, "loss"),
         ({"params": 1e9, "calibrate": (1e6, 2e10, 1.5)}, "floor"),
-        ({"params": 1e9, "compute": 1e10}, "between"),
+        ({"params": 1e9, "compute": 1e10}, "tokens=1.667 should be >= 1000"),
+        ({"params": 1e30}, "<= 1e+15"),
+        ({"params": 1e9, "mfu": 0.5}, "needs gpu"),
+        ({"params": 1e9, "unique_tokens": 1e4}, "epochs=2.021e+06"),
+        ({"params": 1e9, "batch": 1e12}, "whole run"),
+        ({"params": 1e9, "batch": 512.0}, "512 sequences are 1.05M"),
     ],
 )
 def test_bad_sizes_are_refused(options, says):
@@ -297,8 +366,9 @@ def test_sizes_as_text():
     """Sizes may be text with a unit; bytes are no tokens."""
     assert make_plan(params="1.3B", unique_tokens="5B", epochs=10) == plan(params=1.3e9, unique_tokens=5e9, epochs=10)
     assert make_plan(params="1.24e8", calibrate="124M,2.5B,3.31").expected_loss is not None
-    with pytest.raises(UsageError, match="2GB"):
-        make_plan(params="1.3B", tokens="2GB")
+    for bytes_of_text in ("2GB", "2 GiB", "2.5tb", "2GBytes"):
+        with pytest.raises(UsageError, match="size in bytes"):
+            make_plan(params="1.3B", tokens=bytes_of_text)
 
 
 def test_agreeing_numbers_are_no_contradiction():

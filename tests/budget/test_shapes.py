@@ -144,7 +144,10 @@ def test_plan_reads_a_config(tmp_path):
         (json.dumps(LLAMA_2_7B | {"hidden_size": "big"}), "number"),
         (json.dumps(LLAMA_2_7B | {"num_attention_heads": 0}), "heads"),
         ("[]", "list"),
-        ("{", "cannot read"),
+        ("{", "not JSON"),
+        (json.dumps(LLAMA_2_7B | {"num_key_value_heads": -8}), "kv_heads"),
+        (json.dumps(LLAMA_2_7B | {"num_key_value_heads": 8.5}), "kv_heads"),
+        (json.dumps(MIXTRAL | {"num_experts_per_tok": 9}), "experts_active = 9 should be <= experts = 8"),
     ],
 )
 def test_bad_configs_are_refused(content, says, tmp_path):
