@@ -1,9 +1,10 @@
-"""Seconds of `curate fit` and of a plan, and what the fit of the published points ends at.
+"""Seconds of `curate fit`, `noise` and `plan`, and what the fit of the published points ends at.
 
     python benchmarks/budget.py RUNS.csv [--repeat 3]
 
-RUNS.csv: the 245 points of Besiroglu et al. 2024 (svg_extracted_data.csv of their repository). Prints a table and,
-last, one line of JSON. Seconds are the smallest of the repeats; a plan is timed as a whole process.
+RUNS.csv: the 245 points of Besiroglu et al. 2024 (svg_extracted_data.csv of their repository); logs of 300,000 steps
+are made up here. Prints a table and, last, one line of JSON. Seconds are the smallest of the repeats; plans are timed
+as whole processes.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from curate.budget.fit import fit_law
+import numpy as np
 
-PLAN = "from curate.budget.plan import make_plan; make_plan(params='1.3B', unique_tokens='5B', serve_tokens='1T')"
+from curate.budget.fit import fit_law
+from curate.budget.noise import measure_noise
+
+PLAN = [sys.executable, "-m", "curate.cli", "plan", "--params", "1.3B", "--unique-tokens", "5B", "--serve-tokens", "1T"]
+STEPS = 300_000
 
 
 def smallest(call: Callable[[], Any], repeat: int) -> tuple[float, Any]:
@@ -31,8 +38,26 @@ def smallest(call: Callable[[], Any], repeat: int) -> tuple[float, Any]:
     return min(seconds), found
 
 
+def logs(folder: Path) -> tuple[Path, Path]:
+    """Write a training curve and a log of gradient norms; return their paths."""
+    generator = np.random.default_rng(0)
+    steps = np.arange(1, STEPS + 1)
+    curve, norms = folder / "curve.csv", folder / "norms.csv"
+    loss = 2 + (900 / steps) ** 0.5 + generator.normal(0, 0.05, STEPS)
+    pairs = generator.normal([40.0, 3.0], [1.0, 0.1], (STEPS, 2))
+    curve.write_text("step,loss\n" + "".join(f"{s},{y:.5f}\n" for s, y in zip(steps, loss, strict=True)))
+    norms.write_text("g2_small,g2_big\n" + "".join(f"{a:.5f},{b:.5f}\n" for a, b in pairs))
+    return curve, norms
+
+
 def main() -> None:
-    """Time the fits and the plan."""
+    """Time the fits, the measurement and the plans."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(*logs(Path(folder)))
+
+
+def run(curve: Path, norms: Path) -> None:
+    """Time all cases and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs")
     parser.add_argument("--repeat", type=int, default=3)
@@ -40,12 +65,19 @@ def main() -> None:
     cases = {
         "fit, 4,500 starts": lambda: fit_law(given.runs, drop_highest=5, bootstrap=0),
         "fit, 4,500 starts, 1,000 draws": lambda: fit_law(given.runs, drop_highest=5, bootstrap=1000),
-        "plan, whole process": lambda: subprocess.run([sys.executable, "-c", PLAN], check=True),
+        "curve of 300,000 steps": lambda: fit_law(curve, law="curve", until=0.3),
+        "noise of 300,000 steps": lambda: measure_noise(norms, b_small=8, b_big=256),
+        "plan, whole process": lambda: subprocess.run(PLAN, check=True, stdout=subprocess.DEVNULL),
+        "plan --explain --html": lambda: subprocess.run(
+            [*PLAN, "--explain", "--quiet", "--html", str(curve.with_name("plan.html"))],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        ),
     }
     seconds, objective = {}, 0.0
     for name, call in cases.items():
         seconds[name], found = smallest(call, given.repeat)
-        objective = getattr(found, "objective", objective)
+        objective = found.objective if name.startswith("fit") else objective
         print(f"{name:<32} {seconds[name]:8.2f} s")
     print(f"objective {objective:.10f}")
     print(json.dumps({"seconds": seconds, "objective": objective}, sort_keys=True))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from curate.corpus.config import TokensConfig
 from curate.errors import ConditionNotMet, UsageError
 from curate.face import Face, command, limit_threads, print_json, result_console, run
 from curate.sft.config import SelectConfig
+
+_PLAN_IN_SHORT = ("Answer", "Sizes", "Repetition", "By source", "What to do", "Outside a fitted range")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
@@ -49,7 +50,7 @@ def select_command(inputs: list[str], config: SelectConfig, face: Face) -> None:
     from curate.report.console import print_selection
     from curate.sft.select import select
 
-    _run_story(select, inputs, config, face, print_selection)
+    _run_story(select, inputs, config, face, lambda result, *at: print_selection(result.report, *at))
     if config.out is None and not face.quiet:
         click.echo("curate: no file was written: --out DIR writes the rows", err=True)
 
@@ -64,6 +65,7 @@ def tokens_command(inputs: list[str], config: TokensConfig, face: Face) -> None:
     \b
     curate tokens corpus/ --out report/
     curate tokens corpus/ --tokenizer meta-llama/Llama-3.1-8B --dedup exact
+    curate tokens corpus/ --params 1.3B
     curate tokens web/ books/ --weights web=0.6,books=0.4 --max-epochs 4 --json
     """
     _need_input(inputs, "curate tokens corpus/")
@@ -71,7 +73,16 @@ def tokens_command(inputs: list[str], config: TokensConfig, face: Face) -> None:
     from curate.corpus.count import count
     from curate.report.tokens import print_tokens
 
-    _run_story(count, inputs, config, face, partial(print_tokens, explain=config.explain))
+    def show(result: Any, out: str | None, console: Any) -> None:
+        print_tokens(result.report, out, console, explain=config.explain)
+        if result.plan is not None:
+            from curate.budget.render import render
+            from curate.report.console import print_sections
+
+            console.print()
+            print_sections([part for part in render(result.plan) if part[0] in _PLAN_IN_SHORT], console)
+
+    _run_story(count, inputs, config, face, show)
 
 
 @command(app, "plan", PlanConfig, inputs="")
@@ -171,7 +182,7 @@ def _run_story(
     if face.json:
         print_json(result.report)
     else:
-        show(result.report, as_text(config.out), result_console())
+        show(result, as_text(config.out), result_console())
     if config.strict and result.report["notes"]:
         raise ConditionNotMet("--strict: something was said about the input (see above)", "The output is complete.")
 

@@ -47,7 +47,7 @@ def command(
         run.__doc__ = function.__doc__
         built = click.Command(name, callback=run, help=inspect.cleandoc(function.__doc__ or ""), params=[])
         if inputs:
-            built.params.append(click.Argument(["inputs"], metavar=inputs, nargs=-1))
+            built.params.append(click.Argument(["inputs"], metavar=inputs, nargs=-1, type=click.Path()))
         for cls in (config, Face):
             built.params.extend(_click_option(field, spec, cls) for field, spec in options(cls).items())
         app.add_command(built)
@@ -115,7 +115,15 @@ def _click_option(name: str, spec: Option, cls: type) -> click.Option:
     text = f"{spec.help} [default: {shown}]" if shown else spec.help
     if spec.many:
         return click.Option([flag], multiple=True, default=None, metavar=spec.metavar, help=text, callback=_joined)
-    return click.Option([flag], default=None, metavar=spec.metavar, help=text)
+    kind = click.Path() if spec.metavar.startswith(("DIR", "FILE")) else None  # the shell completes names of files
+    return click.Option(
+        [flag], default=None, metavar=spec.metavar, help=text, type=kind, shell_complete=_completed(spec.choices)
+    )
+
+
+def _completed(words: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], list[Any]] | None:
+    """Complete `words` in the shell; that the value is one of them is checked for every layer alike, in `resolve`."""
+    return (lambda _, __, begun: [word for word in words if word.startswith(begun)]) if words else None
 
 
 def _joined(_: click.Context, __: click.Parameter, value: tuple[str, ...] | None) -> str | None:

@@ -261,6 +261,27 @@ def test_completion_scripts(shell, capsys):
     assert "_CURATE_COMPLETE" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("sel", "plain,select"),
+        ("select --embed-", "plain,--embed-text"),
+        ("select --format a", "plain,alpaca"),
+        ("select po", "file,po"),
+        ("select --out ou", "file,ou"),
+        ("select --config c", "file,c"),
+    ],
+)
+def test_the_shell_completes_commands_options_choices_and_files(words, completed):
+    """With completion on, names of files are still completed, for inputs and wherever an option names one."""
+    count = len(words.split())
+    done = subprocess.run(
+        CURATE, env={**os.environ, "_CURATE_COMPLETE": "bash_complete", "COMP_WORDS": f"curate {words}",
+                     "COMP_CWORD": str(count)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [completed]
+
+
 def test_a_closed_pipe_is_quiet(tmp_path):
     """`curate ... | head -1` ends without a traceback."""
     pool = _pool(tmp_path / "p.jsonl")

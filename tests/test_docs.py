@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from curate.cli import app
+from curate.face import run
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +47,29 @@ def test_ci_runs_the_commands_of_the_readme():
     commands = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.startswith("make ")]
     assert blocks == commands
     assert len(blocks) == 2
+
+
+def test_the_readme_shows_what_make_sample_prints(tmp_path, capsys, monkeypatch):
+    """The table in the README is that of the first command, but for time and memory."""
+    command = re.search(r"curate select .*?--force", (ROOT / "Makefile").read_text(), re.S)[0]
+    arguments = command.replace("\\\n", " ").replace("out/sample", str(tmp_path / "out")).split()
+    monkeypatch.chdir(ROOT)
+    assert run(app, arguments[1:]) == 0
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    shown = re.search(r"make sample\n```\n\n```text\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1].splitlines()
+    assert len(printed) == len(shown)
+    for ours, theirs in zip(printed[:-1], shown[:-1], strict=True):
+        assert ours == theirs or ours.startswith(("time ", "memory "))
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_links_and_paths_lead_somewhere(page):
+    """Every relative link of a page, and every path of the project that it names in code, is there."""
+    text = (ROOT / page).read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
+    paths = re.findall(r"`((?:curate|docs|benchmarks|tests|pipelines)/[\w/.-]+)`", text)
+    for path in [*((ROOT / page).parent / link for link in links), *(ROOT / path for path in paths)]:
+        assert path.exists(), path
 
 
 def test_every_dependency_has_a_line_of_why():

@@ -54,7 +54,7 @@ def _estimates(values: dict[str, Estimate]) -> str:
 
 def _interval(one: Estimate) -> tuple[str, str]:
     """Return both ends of an interval, empty without a bootstrap."""
-    return ("", "") if one.low is None or one.high is None else (number(one.low), number(one.high))
+    return ("", "") if one.low is None or one.high is None else (number(one.low, 4), number(one.high, 4))
 
 
 def _title(point: Point) -> str:

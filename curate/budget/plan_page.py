@@ -52,7 +52,7 @@ def penalty_figure(plan: Plan, law: str = "default") -> str:
     curve = penalty_curve(plan, law)
     runs = [run for run in repetition.MEASURED if run.epochs <= curve[-1].epochs]
     epochs, cost = max(1.0, plan.epochs), plan.loss_penalty_percent.mid
-    here = Mark(f"this plan: {number(epochs)}", epochs, cost if cost > 0 else None)
+    here = Mark(f"this plan: {number(epochs)} epoch{'' if epochs == 1 else 's'}", epochs, cost if cost > 0 else None)
     shapes: list[Shape] = [
         Band([(one.epochs, one.low, one.high) for one in curve], "band of the law, R_D* as uncertain as it is"),
         Line([(one.epochs, one.mid) for one in curve if one.reliable], "law, published R_D*"),
@@ -70,7 +70,7 @@ def penalty_figure(plan: Plan, law: str = "default") -> str:
         here,
     ]
     return chart(
-        "What repeating costs",
+        f"What repeating costs, at {size(plan.training_tokens)} training tokens",
         shapes,
         Axis("epochs over the unique tokens", log=True, show=number),
         Axis("loss above fresh data, %", log=True, show=number, low=0.01),

@@ -45,7 +45,7 @@ def _sizes(plan: Plan) -> list[str]:
         ("parameters", f"{size(plan.params)}, {size(plan.non_embedding_params)} without embeddings"),
         ("active parameters", size(plan.active_params) if plan.active_params != plan.params else ""),
         ("training tokens", f"{size(plan.training_tokens)}, {number(plan.tokens_per_param)} a parameter"),
-        ("unique tokens", f"{size(plan.unique_tokens)}, seen {number(plan.epochs)} times"),
+        ("unique tokens", f"{size(plan.unique_tokens)}, seen {_times(plan.epochs)}"),
         ("compute", f"{plan.compute_flop:.3g} FLOP (6 N D)"),
         (
             "GPU-hours",
@@ -56,6 +56,10 @@ def _sizes(plan: Plan) -> list[str]:
         ("expected loss", f"{plan.expected_loss:.3f} nats a token, on your scale" if plan.expected_loss else ""),
     ]
     return [f"{name:<18} {text}" for name, text in rows if text] + _beyond(plan, "expected loss")
+
+
+def _times(epochs: float) -> str:
+    return "once" if abs(epochs - 1) < 1e-9 else f"{number(epochs)} times"
 
 
 def _wanted(plan: Plan) -> list[str]:

@@ -54,7 +54,7 @@ def _line(name: str, one: Estimate) -> str:
     """Return a parameter with its interval."""
     if one.low is None or one.high is None:
         return f"{name:<38} {number(one.value, 4)}"
-    return f"{name:<38} {number(one.value, 4)} ({number(one.low)} to {number(one.high)})"
+    return f"{name:<38} {number(one.value, 4)} ({number(one.low, 4)} to {number(one.high, 4)})"
 
 
 def limits(name: str, low: float, high: float) -> tuple[str, str]:

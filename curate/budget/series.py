@@ -11,7 +11,7 @@ from curate.budget.result import Plan
 
 
 class PenaltyPoint(NamedTuple):
-    """Loss above fresh data, in percent, at so many epochs of the plan's unique tokens."""
+    """Loss above fresh data, in percent, when the plan's training tokens are so many epochs."""
 
     epochs: float
     low: float
@@ -30,13 +30,16 @@ class OptimalPoint(NamedTuple):
 
 
 def penalty_curve(plan: Plan, law: str = "default", points: int = 60) -> list[PenaltyPoint]:
-    """Return the loss penalty of the plan's model on its unique tokens, from 1 to past the plan's epochs."""
+    """Return the loss penalty of the plan's model at its training tokens, from 1 to past the plan's epochs.
+
+    The training tokens stay and the unique ones shrink, as in the measured runs that are drawn beside it.
+    """
     laws = load_laws(law)
     last = math.log(max(64.0, 2 * plan.epochs))
     found = []
     for place in range(points):
         epochs = math.exp(last * place / (points - 1))
-        part = [(epochs * plan.unique_tokens, plan.unique_tokens)]
+        part = [(plan.training_tokens, plan.training_tokens / epochs)]
         low, mid, high = repetition.penalty(plan.params, part, laws.repetition, laws.repeated_surface)
         found.append(PenaltyPoint(epochs, 100 * low, 100 * mid, 100 * high, epochs <= repetition.RELIABLE_EPOCHS))
     return found

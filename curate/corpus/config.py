@@ -11,6 +11,7 @@ from curate.config import (
     option,
     parse_bytes,
     parse_fraction,
+    parse_number,
     parse_pair,
     parse_positive,
     parse_whole,
@@ -78,6 +79,8 @@ class TokensConfig:
                                       parse=parse_positive, metavar="E")  # fmt: skip
     train_tokens: int | None = option("tokens to train on, for --weights [default: the unique tokens]",
                                       parse=parse_whole, metavar="T")  # fmt: skip
+    params: Decimal | None = option("parameters of the model to train: adds the plan", parse=parse_number,
+                                    metavar="N")  # fmt: skip
     memory: int | None = option("most memory to use, such as 2GB; the rest goes to disk", parse=parse_bytes,
                                 metavar="SIZE")  # fmt: skip
     tmp: str | None = option("directory for what does not fit in memory [default: the system's]", metavar="DIR")

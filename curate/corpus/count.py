@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from curate.config import resolve
 from curate.corpus.clusters import DuplicateIndex
 from curate.corpus.config import TokensConfig
 from curate.corpus.earlier import add_earlier, keep_index
+from curate.corpus.enough import plan_of
 from curate.corpus.forecast import budget
 from curate.corpus.levels import find_levels, find_repetition
-from curate.corpus.measure import Measure
+from curate.corpus.measure import Measure, warm_up
 from curate.corpus.minhash import MinHashParameters
 from curate.corpus.notes import notes_on
 from curate.corpus.report import build_report, sample_report
@@ -51,17 +53,19 @@ def count_tokens(inputs: Any, **options: Any) -> TokenReport:
 def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> TokenReport:
     """Count what `config` asks for in `inputs`."""
     stages = stages or Stages()
-    plan = budget(config.memory, config.chunk_size, config.workers)
+    room = budget(config.memory, config.chunk_size, config.workers)
     scratch = _scratch(config.tmp)
     directory = Path(scratch.name)
     corpus = open_corpus(
         _as_list(inputs),
         columns=config.text_column,
         document=config.document,
-        chunk_bytes=plan.chunk,
+        chunk_bytes=room.chunk,
         keep_stdin=directory / "stdin" if config.rereads else None,
     )
-    with stages("tokenizer"):
+    with stages("tokenizer"), ThreadPoolExecutor(1) as helper:
+        if config.sample is None:
+            helper.submit(warm_up, config.dedup)
         tokenizers = [
             tokenizer.load(name, special_tokens=config.special_tokens, allow_download=True)
             for name in config.tokenizer
@@ -70,16 +74,19 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
     if config.sample is not None:
         with stages("sample"):
             estimate = sample(corpus, tokenizers, config)
-        return TokenReport(config, sample_report(corpus, estimate, tokenizers, config, stages))
+        report = sample_report(corpus, estimate, tokenizers, config, stages)
+        plan = plan_of(report, config)
+        report["plan"] = None if plan is None else plan.to_json()
+        return TokenReport(config, report, plan=plan)
 
     parameters = MinHashParameters(config.ngram, config.bands, config.rows, config.threshold)
-    measure = Measure(tokenizers, config.dedup, parameters, config.eos, config.names_wanted, plan.chunk)
-    index = None if config.dedup == "none" else DuplicateIndex(parameters, plan.duplicates, directory)
+    measure = Measure(tokenizers, config.dedup, parameters, config.eos, config.names_wanted, room.chunk)
+    index = None if config.dedup == "none" else DuplicateIndex(parameters, room.duplicates, directory)
     if index is not None and config.against:
         with stages("against"):
             add_earlier(index, config, measure)
     with stages("read") as advance:
-        found = scan(corpus, measure, directory, index, plan, config.workers, advance, stages.say)
+        found = scan(corpus, measure, directory, index, room, config.workers, advance, stages.say)
         notes = notes_on(found, corpus)
         if config.drop_lines and config.write:
             check_writable(corpus)
@@ -98,7 +105,9 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
         corpus=corpus, found=found, levels=levels, lines=lines, paragraphs=paragraphs, tokenizers=tokenizers,
         config=config, notes=notes, stages=stages,
     )  # fmt: skip
-    return TokenReport(config, report, corpus, found, levels, lines, scratch)
+    plan = plan_of(report, config)
+    report["plan"] = None if plan is None else plan.to_json()
+    return TokenReport(config, report, corpus, found, levels, lines, scratch, plan)
 
 
 def _scratch(tmp: str | None) -> tempfile.TemporaryDirectory[str]:

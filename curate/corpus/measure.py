@@ -105,6 +105,17 @@ class Measure:
         return packed(pl.concat([named, missing], how="diagonal").sort("source", "line", maintain_order=True))
 
 
+def warm_up(dedup: str) -> None:
+    """Load the kernels and the table of code points: half a second that another thread can spend."""
+    data, offsets = buffers(pl.Series(["a few words", "中文"]))
+    if dedup == "none":
+        scripts(data, offsets)
+    else:
+        sign(data, offsets, MinHashParameters())
+        split_paragraphs(split_lines(data, offsets))
+        hashes(data, offsets)
+
+
 def hashes(data: U8, offsets: I64) -> U64:
     """Return a 64-bit hash of the bytes of each text."""
     from curate.corpus.row_kernels import hash_rows

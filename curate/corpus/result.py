@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from curate.budget.result import Plan
 from curate.config import as_text
 from curate.corpus.config import TokensConfig
+from curate.corpus.enough import enough_body
 from curate.corpus.ledger import write_ledger, write_unreadable
 from curate.corpus.levels import Levels, Repetition
 from curate.corpus.scan import Scan
@@ -32,6 +34,7 @@ class TokenReport:
     levels: Levels | None = None
     lines: Repetition | None = None
     scratch: tempfile.TemporaryDirectory[str] | None = None
+    plan: Plan | None = None
 
     def write(self, directory: str | Path, *, force: bool = False) -> Path:
         """Write the output directory (files: docs/tokens.md); it appears under its name only when complete.
@@ -53,6 +56,9 @@ class TokenReport:
                     self.corpus, self.found, self.levels, dropped, self.config.write, path, self.config.workers
                 )
         write_json(path / "report.json", self.report)
-        (path / "report.html").write_text(tokens_page(self.report), encoding="utf-8")
+        (path / "report.html").write_text(self._page(), encoding="utf-8")
         settings = {f.name: as_text(getattr(self.config, f.name)) for f in fields(self.config)}
         write_manifest(path, command="tokens", config=settings, sources=self.report["sources"])
+
+    def _page(self) -> str:
+        return tokens_page(self.report, "" if self.plan is None else enough_body(self.report, self.plan))

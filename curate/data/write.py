@@ -19,12 +19,11 @@ from curate.errors import CurateError
 
 # LLaMA-Factory's names (left) for the keys of our rows (right), and how it finds the turns.
 _COLUMNS = {
-    "messages": {"messages": "messages", "tools": "tools"},
+    "messages": {"messages": "messages"},
     "sharegpt": {"messages": "conversations", "system": "system", "tools": "tools"},
     "alpaca": {
         "prompt": "instruction", "query": "input", "response": "output", "system": "system", "history": "history",
     },
-    "prompt-completion": {"prompt": "prompt", "response": "completion"},
 }  # fmt: skip
 _TAGS = {
     "messages": {
@@ -53,11 +52,11 @@ def export_rows(rows: pl.DataFrame, form: str) -> Iterator[dict[str, Any]]:
 
 
 def write_rows(rows: pl.DataFrame, path: Path, form: str) -> set[str]:
-    """Write `rows` as JSON lines of `form`; return the keys that occur."""
+    """Write `rows` as JSON lines of `form`; return the keys that occur in records and in their `messages`."""
     keys: set[str] = set()
     with path.open("wb") as file:
         for record in export_rows(rows, form):
-            keys.update(record)
+            keys.update(record, *record.get("messages", ()))
             file.write(orjson.dumps(record) + b"\n")
     return keys
 
@@ -69,11 +68,24 @@ def write_unreadable(unreadable: pl.DataFrame, path: Path) -> None:
             file.write(orjson.dumps(record) + b"\n")
 
 
-def write_dataset_info(path: Path, form: str, keys: set[str], *, validation: bool) -> None:
-    """Write LLaMA-Factory's registry entry for the directory; `keys` are those that occur in the rows.
+def llama_factory_reads(form: str, keys: set[str]) -> bool:
+    """Whether LLaMA-Factory can be told how to read such rows; `keys` as `write_rows` returns them.
 
-    Not `"formatting": "openai"`: that converter puts a system prompt of its own into every row that has none.
+    It knows prompts and completions as texts only, not as turns. In `messages` it would take a tool call for an empty
+    answer and train on that (its converter.py reads calls from a turn of their own, as in ShareGPT).
     """
+    return form != "prompt-completion" and not (form == "messages" and keys & {"tools", "tool_calls"})
+
+
+def write_dataset_info(path: Path, form: str, keys: set[str], *, validation: bool) -> None:
+    """Write LLaMA-Factory's registry entry for the directory, or none where it would read the rows wrongly.
+
+    `keys` as `write_rows` returns them. Not `"formatting": "openai"`: that converter puts a system prompt of its own
+    into every row that has none.
+    """
+    if not llama_factory_reads(form, keys):
+        write_json(path, {})
+        return
     entry: dict[str, Any] = {"columns": {name: key for name, key in _COLUMNS[form].items() if key in keys}}
     if form in _TAGS:
         entry |= {"formatting": "sharegpt", "tags": _TAGS[form]}

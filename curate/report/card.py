@@ -47,9 +47,9 @@ $command
 **Method.** Embedder `$embedder`; $groups; $picks; seed $seed.
 
 **Loading.** `datasets.load_dataset("path/to/this/directory")`. Rows are in the `$form` format, in pick order: a prefix
-is spread over the pool too. LLaMA-Factory finds its entry in `dataset_info.json`; axolotl reads `type: chat_template`
-for messages. TRL's `SFTTrainer` trains on the user's turns too when rows are plain `messages`, unless
-`assistant_only_loss=True`; `--format prompt-completion` trains on the answers only.
+is spread over the pool too. $llama_factory
+axolotl reads `type: chat_template` for messages. TRL's `SFTTrainer` trains on the user's turns too when rows are plain
+`messages`, unless `assistant_only_loss=True`; `--format prompt-completion` trains on the answers only.
 
 **What is not claimed.** That this set trains a better model than a random one of the same size. Distance to the
 nearest selected row, mean over the pool: $mean here, $chance_mean ± $chance_sd over $selections random selections.
@@ -58,8 +58,12 @@ nearest selected row, mean over the pool: $mean here, $chance_mean ± $chance_sd
 """)
 
 
-def dataset_card(report: Mapping[str, Any], *, validation: bool) -> str:
-    """Return the README.md of an output directory."""
+_LLAMA_FACTORY = "LLaMA-Factory finds its entry in `dataset_info.json`;"
+_NO_LLAMA_FACTORY = "LLaMA-Factory reads dialogues with tools as `--format sharegpt` only, and so not these rows;"
+
+
+def dataset_card(report: Mapping[str, Any], *, validation: bool, llama_factory: bool) -> str:
+    """Return the README.md of an output directory; `llama_factory`: whether dataset_info.json has an entry for it."""
     rows, clusters, chance = report["rows"], report["clusters"], report["random"]["coverage"]["mean"]
     files = "  - split: train\n    path: train.jsonl"
     if validation:
@@ -84,6 +88,7 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool) -> str:
         picks=pick_counts(report["picks"]),
         seed=report["config"]["seed"],
         form=report["config"]["format"],
+        llama_factory=_LLAMA_FACTORY if llama_factory else _NO_LLAMA_FACTORY,
         mean=f"{report['coverage']['mean']:.3f}",
         chance_mean=f"{chance['mean']:.3f}",
         chance_sd=f"{chance['sd']:.3f}",

@@ -15,7 +15,7 @@ from html import escape
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 420.0, 290.0
-LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 10.0, 46.0
+LEFT, RIGHT, TOP, BOTTOM = 72.0, 14.0, 10.0, 46.0
 COLOURS = 4
 _INNER = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 _LETTER = 7.0

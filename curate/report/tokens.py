@@ -98,7 +98,7 @@ def _sample(report: Mapping[str, Any]) -> Group:
 
 def _against(against: Mapping[str, Any]) -> Text:
     return Text(
-        f"\n{against['documents']:,} earlier documents in {', '.join(against['names'])}: "
+        f"\n{against['documents']:,} earlier documents in {_printable(', '.join(against['names']))}: "
         f"{against['dropped_exact']:,} were there already, {against['dropped_near']:,} nearly so"
     )
 
@@ -143,7 +143,7 @@ def _clusters(report: Mapping[str, Any]) -> Group:
 
 
 def _start(member: Mapping[str, Any]) -> str:
-    text = " ".join(member["text"].split())
+    text = _printable(" ".join(member["text"].split()))
     return f"{_short(member['id'], 24)}  {text}"[:66]
 
 
@@ -184,5 +184,10 @@ def _table(*columns: str) -> Table:
 
 
 def _short(name: str, width: int = 26) -> str:
-    """Cut a name to its end, which tells files apart."""
+    """Cut a name to its end, which tells files apart; a terminal obeys control characters, so they go."""
+    name = _printable(name)
     return name if len(name) <= width else "…" + name[1 - width :]
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

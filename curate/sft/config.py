@@ -64,7 +64,7 @@ class SelectConfig:
     embed_text: str = option("what is embedded: the prompt, or prompt and answer", default="prompt",
                              choices=("prompt", "both"))  # fmt: skip
     device: str = option("where models run", default="auto", choices=("auto", "cpu", "cuda"))
-    dtype: str = option("precision of a transformer; bf16 is faster and changes picks", default="fp32",
+    dtype: str = option("precision of a transformer; bf16 is faster on a GPU, and changes picks", default="fp32",
                         choices=("fp32", "bf16"))  # fmt: skip
     clusters: str | int = option(
         "clusters of K-means: auto is half the budget, sqrt is the root of half the rows", default="auto",

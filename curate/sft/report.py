@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from curate.sft.pick import Picks
     from curate.sft.select import Groups
 
+_LLAMA_FACTORY_TURNS = r"^s?(?:[ut][ac])+$"  # its converter.py: the user or a tool, then the assistant or its call
 SMALL_SET = 1000  # below it, fine-tuning lowered scores of strong base models (arXiv 2602.14696, 500-1,000 rows)
 
 
@@ -73,7 +74,7 @@ def build_report(
         "random": {"coverage": mean_and_sd(chance), "selections": len(chance), "seeds": list(seeds)},
         "tokens": _tokens(table, selected, tokens, config),
         "notes": list(notes),
-        "advice": _advice(selected.height),
+        "advice": _advice(selected, config.format),
         "config": {f.name: as_text(getattr(config, f.name)) for f in fields(config)},
         "versions": versions(),
         "seconds": {name: round(value, 3) for name, value in stages.seconds.items()},
@@ -116,11 +117,19 @@ def _tokens(
     }
 
 
-def _advice(selected: int) -> list[str]:
-    if selected >= SMALL_SET:
-        return []
-    rows = "1 row is" if selected == 1 else f"{selected:,} rows are"
-    return [
-        f"{rows} few: on strong recent base models 500-1,000 examples can lower benchmark scores (arXiv 2602.14696); "
-        "compare with a random selection of the same size before you trust it"
-    ]
+def _advice(selected: pl.DataFrame, form: str) -> list[str]:
+    """Return what a user should know before training on the rows."""
+    advice = []
+    skipped = int((~selected["roles"].str.contains(_LLAMA_FACTORY_TURNS)).sum())
+    if skipped and form in ("messages", "sharegpt"):
+        advice.append(
+            f"LLaMA-Factory skips {skipped:,} of the selected rows: the two sides have to alternate, and several "
+            "tool results have to stand in one turn"
+        )
+    if selected.height < SMALL_SET:
+        rows = "1 row is" if selected.height == 1 else f"{selected.height:,} rows are"
+        advice.append(
+            f"{rows} few: on strong recent base models 500-1,000 examples can lower benchmark scores (arXiv "
+            "2602.14696); compare with a random selection of the same size before you trust it"
+        )
+    return advice

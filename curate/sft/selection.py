@@ -12,7 +12,7 @@ import polars as pl
 
 from curate.config import as_text
 from curate.data.manifest import OutputDirectory, write_json, write_manifest
-from curate.data.write import export_rows, write_dataset_info, write_rows, write_unreadable
+from curate.data.write import export_rows, llama_factory_reads, write_dataset_info, write_rows, write_unreadable
 from curate.report.card import dataset_card
 from curate.sft.config import SelectConfig
 from curate.sft.ledger import COLUMNS
@@ -75,6 +75,9 @@ class Selection:
         write_unreadable(self.unreadable, path / "unreadable.jsonl")
         write_json(path / "report.json", self.report)
         write_dataset_info(path / "dataset_info.json", self.config.format, keys, validation=held.height > 0)
-        (path / "README.md").write_text(dataset_card(self.report, validation=held.height > 0), encoding="utf-8")
+        card = dataset_card(
+            self.report, validation=held.height > 0, llama_factory=llama_factory_reads(self.config.format, keys)
+        )
+        (path / "README.md").write_text(card, encoding="utf-8")
         settings = {f.name: as_text(getattr(self.config, f.name)) for f in fields(self.config)}
         write_manifest(path, command="select", config=settings, sources=self.report["sources"])

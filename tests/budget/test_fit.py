@@ -147,6 +147,20 @@ def test_flatness_of_r_d_star_is_reported(repeated):
     assert fit.parameters["R_D_star"].low < 15.4 < fit.parameters["R_D_star"].high
 
 
+def test_a_surface_of_ones_own_tells_r_d_star(repeated, shared_data, tmp_path):
+    """On a surface fitted to the one-epoch runs of the same table the 182 runs fit twice as well and bound R_D_star."""
+    table = (shared_data / "data_constrained_runs" / "datablations_runs.csv").read_text().splitlines()
+    once = [line for line in table[1:] if float(line.split(",")[4]) <= 1.01]
+    path, own = tmp_path / "once.csv", tmp_path / "own.json"
+    path.write_text("\n".join([table[0], *once]) + "\n")
+    own.write_text(json.dumps(fit_law(path, bootstrap=0).to_json(), allow_nan=False))
+    fit = fit_law(repeated, law="repetition", surface=str(own), bootstrap=40)
+    assert fit.objective < 0.0075
+    assert fit.r2 > 0.93
+    assert 25 < fit.parameters["R_D_star"].low < 40.4 < fit.parameters["R_D_star"].high < 120
+    assert not any("off the surface" in text for text in fit.warnings)
+
+
 def test_known_law_comes_back(tmp_path):
     """Nine runs without noise give the constants that made them."""
     path = write(tmp_path / "runs.csv", "params,tokens,loss", grid())

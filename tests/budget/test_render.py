@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -65,8 +67,9 @@ def test_lines_of_the_figures():
     assert curve[-1].epochs == pytest.approx(64)
     assert [one.mid for one in curve] == sorted(one.mid for one in curve)
     assert [one.reliable for one in curve] == [one.epochs <= 16 for one in curve]
-    at = min(curve, key=lambda one: abs(one.epochs - 10))
-    assert at.low < plan.loss_penalty_percent.high
+    at = [min(curve, key=lambda one: abs(math.log(one.epochs / epochs))) for epochs in (10, 44)]
+    assert at[0].mid == pytest.approx(plan.loss_penalty_percent.mid, rel=0.1)
+    assert at[1].mid > at[0].mid
     line = optimal_line(plan)
     middle = line[len(line) // 2]
     assert middle.params == pytest.approx(1.3e9)

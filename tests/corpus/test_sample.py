@@ -51,14 +51,14 @@ def estimate(path, tokenizer, **options):
 
 @pytest.mark.parametrize(("name", "pack"), [("c.jsonl", bytes), ("c.jsonl.gz", gzip.compress)])
 def test_the_interval_holds_the_truth(tmp_path, tokenizer, name, pack):
-    """Of 20 samples at 95 %, at least 16 hold the true count (fewer: 3 in 1,000 by chance), and none reads all."""
+    """Of 10 samples at 95 %, at least 7 hold the true count (fewer: 1 in 1,000 by chance), and none reads all."""
     path = tmp_path / name
     data = corpus(12_000)
     path.write_bytes(pack(data))
     truth = int(tokenizer.count(pl.Series([orjson.loads(line)["text"] for line in data.splitlines()])).sum())
-    found = [estimate(path, tokenizer, sample="0.1", seed=str(seed)) for seed in range(20)]
+    found = [estimate(path, tokenizer, sample="0.1", seed=str(seed)) for seed in range(10)]
     assert all(share < 0.6 for _, share in found)
-    assert sum(interval["low"] <= truth <= interval["high"] for interval, _ in found) >= 16
+    assert sum(interval["low"] <= truth <= interval["high"] for interval, _ in found) >= 7
 
 
 def test_all_blocks_give_the_exact_count(tmp_path):

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.report.svg import Axis, Band, Dots, Line, Mark, chart, ticks
+from curate.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Band, Dots, Line, Mark, chart, ticks
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror="x">&'
+WIDE, TALL = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 finite = st.floats(-1e12, 1e12, allow_nan=False).map(lambda value: round(value, 6))
 positive = st.floats(1e-6, 1e15, allow_nan=False)
 
@@ -82,7 +83,7 @@ def test_every_point_lies_inside_the_drawing(points):
     dots = circles(chart("t", [Dots(points)], Axis("x", log=True), Axis("y")))
     assert len(dots) == len(points)
     places = [(float(one["cx"]), float(one["cy"])) for one in dots]
-    assert all(-0.2 <= x <= 342.2 and -0.2 <= y <= 234.2 for x, y in places)
+    assert all(-0.2 <= x <= WIDE + 0.2 and -0.2 <= y <= TALL + 0.2 for x, y in places)
     by_x = sorted(zip((x for x, _ in points), (x for x, _ in places), strict=True))
     assert [place for _, place in by_x] == sorted(place for _, place in by_x)
 
@@ -104,7 +105,7 @@ def test_a_single_point_has_room():
     """One point, or points of one value, are drawn in the middle and not divided by a range of zero."""
     for log in (False, True):
         html = chart("t", [Dots([(5.0, 7.0), (5.0, 7.0)])], Axis("x", log=log), Axis("y", log=log))
-        assert {(one["cx"], one["cy"]) for one in circles(html)} == {("171.0", "117.0")}
+        assert {(one["cx"], one["cy"]) for one in circles(html)} == {(f"{WIDE / 2:.1f}", f"{TALL / 2:.1f}")}
 
 
 def test_every_text_is_escaped():
@@ -150,5 +151,5 @@ def test_given_ends_hold(log):
     """An axis ends where it was told to, and what lies outside is cut off by the plot."""
     html = chart("t", [Dots([(1.0, 1.0), (50.0, 1000.0)])], Axis("x", log=log), Axis("y", log=log, low=0.5, high=2.0))
     places = sorted(float(one["cy"]) for one in circles(html))
-    assert places[0] < 0 < places[1] < 234
-    assert '<svg x="64" y="10" width="342" height="234">' in html
+    assert places[0] < 0 < places[1] < TALL
+    assert f'<svg x="{LEFT:g}" y="{TOP:g}" width="{WIDE:g}" height="{TALL:g}">' in html

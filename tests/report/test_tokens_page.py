@@ -21,7 +21,7 @@ HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & "quoted" \'
 def report(tmp_path_factory):
     """Return the report of a corpus whose texts, ids and file names are hostile."""
     directory = tmp_path_factory.mktemp("corpus")
-    path = directory / "<b>bold</b> & co.jsonl"
+    path = directory / "<b>bold & co.jsonl"
     records = [{"id": HOSTILE + str(i), "text": f"{HOSTILE} a text of some words number {i // 2}"} for i in range(8)]
     path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records) + b"<i>broken\n")
     return count_tokens(str(path), tokenizer="o200k_base,cl100k_base", max_epochs="4").report

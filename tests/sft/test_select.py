@@ -221,6 +221,33 @@ def test_llama_factory_finds_its_columns(tmp_path):
         assert set(entry["columns"].values()) <= set(row)
 
 
+@pytest.mark.parametrize(("form", "told"), [("messages", False), ("sharegpt", True), ("prompt-completion", False)])
+def test_llama_factory_gets_no_entry_for_rows_it_would_misread(form, told, tmp_path):
+    """Calls in `messages` are empty answers to it, and turns as prompts no text: no entry, and the card says so."""
+    curate.select_rows(_chats(30), count=20, format=form, out=tmp_path / "out")
+    info = orjson.loads((tmp_path / "out/dataset_info.json").read_bytes())
+    assert bool(info) == told
+    assert ("finds its entry in `dataset_info.json`" in (tmp_path / "out/README.md").read_text()) == told
+
+
+def test_rows_that_a_trainer_would_skip_are_told():
+    """Two results in two turns of their own are skipped by LLaMA-Factory; the report says how many rows that hits."""
+    call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    rows = [
+        {"messages": [
+            {"role": "user", "content": f"Question {i}?"},
+            {"role": "assistant", "content": "", "tool_calls": [call] * 2},
+            {"role": "tool", "content": "1"}, {"role": "tool", "content": "2"},
+            {"role": "assistant", "content": f"It is {i}."},
+        ]}
+        for i in range(5)
+    ]  # fmt: skip
+    plain = [{"instruction": f"Name {i}.", "output": f"It is {i}."} for i in range(5)]
+    advice = curate.select_rows(rows + plain, count=10).report["advice"]
+    assert any("skips 5 of the selected rows" in line for line in advice)
+    assert not any("skips" in line for line in curate.select_rows(plain, count=5).report["advice"])
+
+
 def test_holdout_is_never_selected(tmp_path):
     """validation.jsonl has the asked share of the live rows, none of them in train.jsonl, whatever the input order."""
     rows = [{"instruction": f"Tell me about number {i}.", "output": f"It is {i}."} for i in range(200)]
