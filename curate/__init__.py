@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from curate.budget.fit import fit_law
     from curate.budget.noise import GradientNoise
     from curate.budget.plan import make_plan
+    from curate.corpus.count import count_tokens
+    from curate.corpus.result import TokenReport
     from curate.errors import CurateError
     from curate.sft.select import select_rows
     from curate.sft.selection import Selection
@@ -21,7 +23,9 @@ __all__ = [
     "CurateError",
     "GradientNoise",
     "Selection",
+    "TokenReport",
     "__version__",
+    "count_tokens",
     "fit_law",
     "make_plan",
     "select_rows",
@@ -31,6 +35,8 @@ _HOMES = {
     "CurateError": "curate.errors",
     "GradientNoise": "curate.budget.noise",
     "Selection": "curate.sft.selection",
+    "TokenReport": "curate.corpus.result",
+    "count_tokens": "curate.corpus.count",
     "fit_law": "curate.budget.fit",
     "make_plan": "curate.budget.plan",
     "select_rows": "curate.sft.select",

@@ -78,6 +78,14 @@ def parse_whole(text: str) -> int:
     return _whole(parse_number(text), 1)
 
 
+def parse_workers(text: str) -> int:
+    """Read a number of workers: a whole number from 1 to 1,024 (more would only start processes)."""
+    value = parse_whole(text)
+    if value > 1024:
+        raise ValueError("should be at most 1024")
+    return value
+
+
 def parse_bytes(text: str) -> int:
     """Read `2GB`, `512MiB` or `1000000` as bytes; units are powers of 1,024."""
     body = text.strip().lower().removesuffix("b").removesuffix("i")
@@ -240,7 +248,7 @@ def as_text(value: Any) -> Any:
 # Options that mean the same in every command.
 def workers_option() -> Any:
     """Declare --workers."""
-    return option("processes and threads to use; results do not depend on it [default: all cores]", parse=parse_whole,
+    return option("processes and threads to use; results do not depend on it [default: all cores]", parse=parse_workers,
                   metavar="N")  # fmt: skip
 
 

@@ -82,7 +82,8 @@ def run(app: click.Group, arguments: Sequence[str]) -> int:
 
 def _fail(error: CurateError, arguments: Sequence[str]) -> int:
     """Say what is wrong and what to type next: on stderr, and as the one JSON object where JSON was asked for."""
-    if "--json" in arguments and not isinstance(error, ConditionNotMet):  # after that the result is the one object
+    wants_json = "--json" in arguments or environment(Face).get("json", "").lower() in {"1", "true", "yes", "on"}
+    if wants_json and not isinstance(error, ConditionNotMet):  # after that the result is the one object
         print_json({"error": {"code": error.exit_code, "message": error.what, "hint": error.hint}})
     sys.stderr.write(f"curate: {error.what}\n")
     if error.hint:

@@ -288,3 +288,24 @@ def test_a_closed_pipe_is_quiet(tmp_path):
     script = f"{' '.join(CURATE)} select {pool} --count 2 --json | head -c 1"
     done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
     assert b"Traceback" not in done.stderr
+
+
+def test_errors_are_json_where_the_environment_asks_for_it(tmp_path, capsys, monkeypatch):
+    """CURATE_JSON=1 is --json for errors too."""
+    monkeypatch.setenv("CURATE_JSON", "1")
+    assert run(app, ["select", str(tmp_path / "none.jsonl"), "--count", "1"]) == 2
+    assert orjson.loads(capsys.readouterr().out)["error"]["code"] == 2
+
+
+def test_absurd_numbers_of_workers_are_refused(tmp_path, capsys):
+    """A slip of the finger starts no million processes."""
+    assert run(app, ["select", str(_pool(tmp_path / "p.jsonl")), "--count", "1", "--workers", "1000000"]) == 2
+    assert "should be at most 1024" in capsys.readouterr().err
+
+
+def test_lexical_refuses_what_it_would_ignore(tmp_path, capsys):
+    """Another device or precision than asked for is an error, not a silent substitution."""
+    pool = str(_pool(tmp_path / "p.jsonl"))
+    for options in (["--device", "cuda"], ["--dtype", "bf16"]):
+        assert run(app, ["select", pool, "--count", "1", *options]) == 2
+        assert "runs on the CPU in float32" in capsys.readouterr().err

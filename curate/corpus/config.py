@@ -117,6 +117,7 @@ class TokensConfig:
             "--max-epochs": (self.max_epochs, self.counts, "a tokenizer"),
             "--weights": (self.weights, self.counts, "a tokenizer"),
             "--sample": (self.sample, self.counts, "a tokenizer"),
+            "--params": (self.params, self.counts, "a tokenizer"),
         }
         for option_name, (asked, possible, needed) in wants.items():
             if asked and not possible:

@@ -32,6 +32,7 @@ from curate.corpus.scan import scan
 from curate.corpus.write import check_writable
 from curate.data import tokenizer
 from curate.data.corpus import open_corpus
+from curate.data.manifest import OutputDirectory
 from curate.errors import CurateError
 from curate.report.progress import Stages
 
@@ -44,9 +45,11 @@ def count_tokens(inputs: Any, **options: Any) -> TokenReport:
     wrong and what to do.
     """
     config, _ = resolve(TokensConfig, [("argument", options)])
-    found = count(inputs, config)
-    if config.out is not None:
-        found.write(config.out, force=config.force)
+    if config.out is None:
+        return count(inputs, config)
+    with OutputDirectory(config.out, force=config.force) as out:  # a refusal to write comes before the work
+        found = count(inputs, config)
+        found.write_into(out.path)
     return found
 
 

@@ -78,7 +78,8 @@ def _table(item: Input, file: BinaryIO) -> pl.DataFrame | None:
         return None
     read = {"parquet": pl.read_parquet, "arrow": pl.read_ipc, "arrow stream": pl.read_ipc_stream}[packed]
     try:
-        return read(item.value)
+        with open(item.value, "rb") as table:  # not by its name: polars would read [1] in it as a pattern
+            return read(table)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise CurateError(f"{item.name}: cannot be read as {packed}: {str(error).splitlines()[0]}") from error
 

@@ -584,3 +584,12 @@ def test_superni_is_read_without_an_instruction(shared_data):
         "no instruction in 21,391 rows: the input alone is the prompt",
     ]
     assert rows.frame["task"].n_unique() == 214
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_table_with_brackets_in_its_name_is_read(tmp_path, suffix):
+    """A file name is a name, not a pattern."""
+    frame = pl.DataFrame({"instruction": ["a"], "output": ["b"]})
+    path = tmp_path / f"pool[1].{suffix}"
+    frame.write_parquet(path) if suffix == "parquet" else frame.write_ipc(path)
+    assert read_rows([path]).frame.height == 1

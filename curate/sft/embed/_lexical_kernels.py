@@ -50,7 +50,12 @@ _inline = numba.njit(inline="always")
 
 
 def fold(code: int) -> int:
-    """Return the code point that `code` is taken for: compatibility form and lower case, where that is one to one."""
+    """Return the code point that `code` is taken for: compatibility form and lower case, where that is one to one.
+
+    Rare ideographs from 0x20000 on stand for themselves: the kernel has no table for them.
+    """
+    if code >= _TABLED:
+        return code
     character = chr(code)
     form = unicodedata.normalize("NFKC", character)
     lower = (form if len(form) == 1 else character).lower()

@@ -66,9 +66,12 @@ def load(
     workers: int = 1,
     on_progress: Callable[[int, int | None], None] | None = None,
 ) -> Lexical:
-    """Return the lexical embedder. It always runs on the CPU in float32; raises UsageError for an argument."""
+    """Return the lexical embedder. It runs on the CPU in float32; UsageError for anything else."""
     if argument is not None:
         raise UsageError(f"the embedder lexical takes no argument, and got {argument!r}", "Use --embedder lexical")
+    if device == "cuda" or dtype != "fp32":
+        asked = "--device cuda" if device == "cuda" else f"--dtype {dtype}"
+        raise UsageError(f"{asked}: the embedder lexical runs on the CPU in float32", "Leave the option out.")
     return Lexical(seed=seed, workers=workers, on_progress=on_progress)
 
 
