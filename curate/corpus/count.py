@@ -70,7 +70,7 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
         if config.sample is None:
             helper.submit(warm_up, config.dedup)
         tokenizers = [
-            tokenizer.load(name, special_tokens=config.special_tokens, allow_download=True)
+            tokenizer.load(name, special_tokens=config.special_tokens, allow_download=name != tokenizer.DEFAULT)
             for name in config.tokenizer
             if name != "none"
         ]
@@ -103,7 +103,8 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
             lines = replace(lines, tokens=tokens)
     if index is not None and config.save_index:
         with stages("save index"):
-            keep_index(index, levels, config, found.base)
+            keep_index(index, levels, config)
+    index = found.index = found.lines = found.paragraphs = None  # what they hold is no longer wanted
     report = build_report(
         corpus=corpus, found=found, levels=levels, lines=lines, paragraphs=paragraphs, tokenizers=tokenizers,
         config=config, notes=notes, stages=stages,

@@ -42,7 +42,7 @@ def add_earlier(index: DuplicateIndex, config: TokensConfig, measure: Measure) -
         index.add(measured.signed)
 
 
-def keep_index(index: DuplicateIndex, levels: Levels, config: TokensConfig, base: int) -> None:
+def keep_index(index: DuplicateIndex, levels: Levels, config: TokensConfig) -> None:
     """Write the index of the documents that stay, those of --against included, to --save-index."""
     assert config.save_index is not None
     kept: Bool = np.concatenate([levels.earlier_kept, levels.kept])

@@ -63,8 +63,9 @@ def build_report(
     unreadable: Counter[int] = Counter()
     for (source, _), count in found.unreadable.items():
         unreadable[source] += count
+    bounds = np.searchsorted(columns.source, np.arange(len(corpus.items) + 1))  # sources follow one another
     by_source = [
-        {"source": item.name, **_group(columns, columns.source == i, names, unreadable[i])}
+        {"source": item.name, **_group(columns, slice(bounds[i], bounds[i + 1]), names, unreadable[i])}
         for i, item in enumerate(corpus.items)
     ]
     return {
@@ -88,7 +89,7 @@ def build_report(
         "lines": _repetition(lines, columns, levels, dropped=config.drop_lines),
         "paragraphs": _repetition(paragraphs, columns, levels, dropped=False),
         "near": _near(config, levels),
-        "clusters": _clusters(found, corpus, columns, levels),
+        "clusters": _clusters(config, found, corpus, columns, levels),
         "against": _against(config, found, levels),
         "mixture": _mixture(config, corpus, by_source),
         "lengths": _lengths(columns),
@@ -137,21 +138,22 @@ def _about(tokenizers: Sequence[Tokenizer], found: Scan, number: int) -> dict[st
     }
 
 
-def _group(columns: Columns, member: Bool, names: Sequence[str], unreadable: int | None) -> dict[str, Any]:
+def _group(columns: Columns, member: Bool | slice, names: Sequence[str], unreadable: int | None) -> dict[str, Any]:
     """Return what there is of a source or a script, and what is left of it."""
+    kept = columns.kept[member]
     reasons = np.bincount(columns.reason[member], minlength=4).tolist()
     size, characters = int(columns.bytes[member].sum()), int(columns.characters[member].sum())
     sums = [int(tokens[member].sum()) for tokens in columns.tokens]
     group: dict[str, Any] = {
-        "documents": int(member.sum()) + (unreadable or 0),
+        "documents": len(kept) + (unreadable or 0),
         "empty": reasons[EMPTY],
         "duplicate_exact": reasons[EXACT],
         "duplicate_near": reasons[NEAR],
-        "unique": int((member & columns.kept).sum()),
+        "unique": int(kept.sum()),
         "bytes": size,
         "characters": characters,
         "tokens": sums[0] if sums else None,
-        "unique_tokens": int(columns.unique[member & columns.kept].sum()) if sums else None,
+        "unique_tokens": int(columns.unique[member][kept].sum()) if sums else None,
         "characters_per_token": _ratio(characters, sums[0]) if sums else None,
         "bytes_per_token": {name: _ratio(size, total) for name, total in zip(names, sums, strict=True)},
         "length": _spread((columns.tokens or [columns.bytes])[0][member]),
@@ -229,15 +231,19 @@ def _mixture(config: TokensConfig, corpus: Corpus, by_source: Sequence[Mapping[s
     return mixture(unique, weights, config.train_tokens, config.max_epochs)
 
 
-def _clusters(found: Scan, corpus: Corpus, columns: Columns, levels: Levels) -> dict[str, Any] | None:
-    if found.index is None:
+def _clusters(
+    config: TokensConfig, found: Scan, corpus: Corpus, columns: Columns, levels: Levels
+) -> dict[str, Any] | None:
+    if config.dedup == "none":
         return None
     largest = range(min(SHOWN_CLUSTERS, len(levels.sizes)))
     members = {number: np.flatnonzero(levels.cluster == number) for number in largest}
+    rank = np.empty_like(levels.order)
+    rank[levels.order] = np.arange(len(rank))
     wanted = {}
     for number, documents in members.items():
         keep = levels.survivors[number]
-        shown = documents[np.argsort(np.argsort(levels.order)[documents])]
+        shown = documents[np.argsort(rank[documents])]
         wanted[number] = [keep] if keep >= 0 else []
         wanted[number] += [d for d in shown.tolist() if d != keep][: SHOWN_MEMBERS - len(wanted[number])]
     names = _named(found, corpus, sorted({int(d) for shown in wanted.values() for d in shown}))

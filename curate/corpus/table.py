@@ -48,6 +48,7 @@ class DocumentTable:
                 if name not in self._files:
                     self._files[name] = (self.directory / name).open("wb")
                 self._files[name].write(np.ascontiguousarray(column, dtype=_type(name)).tobytes())
+                self._files[name].flush()  # a full disk is told here
         except OSError as error:
             raise self._failed(error) from error
         self.documents += len(numbers["source"])
@@ -71,9 +72,8 @@ class DocumentTable:
 
     def read(self, name: str, first: int, last: int) -> npt.NDArray[Any]:
         """Return the rows from `first` to before `last` of a column (-1: all)."""
-        file, dtype = self._files[name], np.dtype(_type(name))
-        file.flush()
-        return np.fromfile(file.name, dtype, count=max(last - first, -1), offset=first * dtype.itemsize)
+        file, dtype = self._files[name].name, np.dtype(_type(name))
+        return np.fromfile(file, dtype, count=max(last - first, -1), offset=first * dtype.itemsize)
 
     def parts(self, kind: str) -> Iterator[pl.DataFrame]:
         """Yield the frames of one kind in their order."""

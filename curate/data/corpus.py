@@ -177,8 +177,13 @@ def open_corpus(
 
 
 def _kept(item: Input, path: Path) -> Input:
-    with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+    try:
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+    except OSError as error:
+        raise CurateError(
+            f"-: cannot be kept in {path.parent}: {error.strerror or error}", "Give a file, or more room: --tmp DIR"
+        ) from error
     return Input(item.name, "file", path)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -353,11 +355,34 @@ def test_a_budget_of_memory_changes_nothing(tmp_path):
     path = write(tmp_path / "c.jsonl", planted(documents=600))
     roomy = stable(count_tokens(path, tokenizer="none").report)
     plan = forecast.Budget(chunk=1 << 14, duplicates=1 << 12, lines=1 << 12)
+    spilled = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("curate.corpus.count.budget", lambda *_: plan)
+        patch.setattr("curate.corpus.count.notes_on", lambda found, _: spilled.append(found.index.spilled) or [])
         tight = count_tokens(path, tokenizer="none")
-    assert tight.found.index.spilled > 100_000
+    assert spilled[0] > 100_000
     assert stable(tight.report) == roomy
+
+
+def test_a_full_disk_is_an_error_that_says_what_to_do(tmp_path):
+    """Intermediate results that cannot be written end the run; nothing is left behind."""
+    path = write(tmp_path / "c.jsonl", planted(documents=2000))
+    (tmp_path / "tmp").mkdir()
+    program = f"""
+import resource, signal
+from curate.corpus.count import count_tokens
+from curate.errors import CurateError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    count_tokens({path!r}, tokenizer="none", tmp={str(tmp_path / "tmp")!r})
+except CurateError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "cannot keep intermediate results" in said
+    assert "--tmp DIR" in said
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_lengths_and_scripts(tmp_path):

@@ -55,5 +55,5 @@ def test_without_params_there_is_no_plan(corpus):
 
 def test_a_plan_needs_counted_tokens(corpus):
     """--tokenizer none and --params contradict each other."""
-    with pytest.raises(UsageError, match="counted tokens"):
+    with pytest.raises(UsageError, match="--params needs"):
         count_tokens(str(corpus), params="10M", tokenizer="none")
