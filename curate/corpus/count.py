@@ -93,6 +93,11 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
         notes = notes_on(found, corpus)
         if config.drop_lines and config.write:
             check_writable(corpus)
+    for number in sorted(found.doubtful):
+        with stages("count again"):
+            counts = recount(corpus, found, None, tokenizers[number], config.eos, config.workers)
+            found.table.replace(f"tokens_{number}", counts)
+        notes.append(f"{tokenizers[number].about['name']}: {tokenizers[number].why}; all documents were counted again")
     with stages("duplicates"):
         levels = find_levels(found, [item.name for item in corpus.items], config.prefer, config.workers)
     with stages("lines"):

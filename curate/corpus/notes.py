@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -21,7 +20,7 @@ _MENDED = {
 
 def notes_on(found: Scan, corpus: Corpus) -> list[str]:
     """Return the notes. Raises CurateError when no document was read, UsageError when --text-column names none."""
-    notes = [*corpus.notes, *_columns(corpus), *_unreadable(found, corpus)]
+    notes = [*corpus.notes, *column_notes(corpus), *_unreadable(found, corpus)]
     if not found.table.documents:
         if corpus.columns and found.unreadable and not set(corpus.columns) & corpus.seen:
             raise UsageError(
@@ -44,7 +43,7 @@ def notes_on(found: Scan, corpus: Corpus) -> list[str]:
     return notes + _same_ids(found, corpus)
 
 
-def _columns(corpus: Corpus) -> list[str]:
+def column_notes(corpus: Corpus) -> list[str]:
     """Say where the text was found, unless it is asked for or called text."""
     files: dict[str, list[str]] = defaultdict(list)
     for index, wanted in sorted(corpus.wanted.items()):
@@ -89,8 +88,3 @@ def _same_ids(found: Scan, corpus: Corpus) -> list[str]:
     pairs = np.unique(np.stack((source[again], source[again + 1]), axis=1), axis=0)
     names = sorted({corpus.items[s].name for pair in pairs.tolist() for s in pair})
     return [f"{len(np.unique(keys[again])):,} ids name several documents each, in {_listed(names)}"]
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return some names, the first few in full."""
-    return _listed(list(names))

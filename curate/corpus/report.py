@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from curate.config import as_text
 from curate.corpus.config import TokensConfig
+from curate.corpus.largest import clusters_shown
 from curate.corpus.levels import EMPTY, EXACT, NEAR, Levels, Repetition
 from curate.corpus.measure import SHORT_LINE
 from curate.corpus.minhash import MinHashParameters
+from curate.corpus.notes import column_notes
 from curate.corpus.scan import Scan
 from curate.corpus.sources import groups
 from curate.corpus.text import I64, SCRIPTS, UNICODE_VERSION, Bool
@@ -23,9 +25,6 @@ from curate.data.corpus import Corpus
 from curate.data.manifest import SCHEMA_VERSION, versions
 from curate.data.tokenizer import Tokenizer
 from curate.report.progress import Stages, peak_memory_bytes
-
-SHOWN_CLUSTERS = 10
-SHOWN_MEMBERS = 4
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def build_report(
         "lines": _repetition(lines, columns, levels, dropped=config.drop_lines),
         "paragraphs": _repetition(paragraphs, columns, levels, dropped=False),
         "near": _near(config, levels),
-        "clusters": _clusters(config, found, corpus, columns, levels),
+        "clusters": None if config.dedup == "none" else clusters_shown(found, corpus, levels),
         "against": _against(config, found, levels),
         "mixture": _mixture(config, corpus, by_source),
         "lengths": _lengths(columns),
@@ -231,60 +230,6 @@ def _mixture(config: TokensConfig, corpus: Corpus, by_source: Sequence[Mapping[s
     return mixture(unique, weights, config.train_tokens, config.max_epochs)
 
 
-def _clusters(
-    config: TokensConfig, found: Scan, corpus: Corpus, columns: Columns, levels: Levels
-) -> dict[str, Any] | None:
-    if config.dedup == "none":
-        return None
-    largest = range(min(SHOWN_CLUSTERS, len(levels.sizes)))
-    members = {number: np.flatnonzero(levels.cluster == number) for number in largest}
-    rank = np.empty_like(levels.order)
-    rank[levels.order] = np.arange(len(rank))
-    wanted = {}
-    for number, documents in members.items():
-        keep = levels.survivors[number]
-        shown = documents[np.argsort(rank[documents])]
-        wanted[number] = [keep] if keep >= 0 else []
-        wanted[number] += [d for d in shown.tolist() if d != keep][: SHOWN_MEMBERS - len(wanted[number])]
-    names = _named(found, corpus, sorted({int(d) for shown in wanted.values() for d in shown}))
-    return {
-        "count": len(levels.sizes),
-        "sizes": _sizes(levels.sizes),
-        "largest": [
-            {
-                "cluster": number,
-                "documents": int(levels.sizes[number]),
-                "tokens": int(columns.tokens[0][members[number]].sum()) if columns.tokens else None,
-                "kept": names[int(levels.survivors[number])] if levels.survivors[number] >= 0 else None,
-                "dropped": [names[int(d)] for d in wanted[number] if d != levels.survivors[number]],
-            }
-            for number in largest
-        ],
-    }
-
-
-def _sizes(sizes: I64) -> list[dict[str, int]]:
-    """Return how many clusters there are of each size, by powers of two."""
-    bins = np.bincount(np.log2(sizes).astype(np.int64)) if len(sizes) else np.empty(0, np.int64)
-    return [{"from": 2**i, "to": 2 ** (i + 1) - 1, "clusters": int(n)} for i, n in enumerate(bins) if n]
-
-
-def _named(found: Scan, corpus: Corpus, documents: list[int]) -> dict[int, dict[str, Any]]:
-    """Return source, line, id and the start of the text of some documents."""
-    table, names = found.table, {}
-    parts = np.searchsorted(table.first_of_part, documents, side="right") - 1
-    for part in np.unique(parts).tolist():
-        frame = table.part("names", part)
-        for row in frame.filter(frame["document"].is_in(documents)).iter_rows(named=True):
-            names[row["document"]] = {
-                "id": row["id"] or f"{corpus.items[row['source']].name}:{row['line']}",
-                "source": corpus.items[row["source"]].name,
-                "line": row["line"],
-                "text": row["start"],
-            }
-    return names
-
-
 def _lengths(columns: Columns) -> dict[str, Any]:
     """Return how many documents there are of each length, and how many tokens they hold, by powers of two."""
     lengths = (columns.tokens or [columns.bytes])[0]
@@ -341,7 +286,7 @@ def sample_report(
         "by_script": [],
         **dict.fromkeys(empty),
         "sources": [{"path": item.name, "sha256": None, "bytes": None, "records": None} for item in corpus.items],
-        "notes": list(corpus.notes),
+        "notes": [*corpus.notes, *column_notes(corpus)],
         **_run(config, stages),
     }
 

@@ -37,12 +37,16 @@ def reread(
             raise CurateError(f"{stream.name} was changed while it was read", "Run again once it is complete.")
 
 
-def recount(corpus: Corpus, found: Scan, lines: Repetition, tokenizer: Tokenizer, eos: bool, workers: int) -> I64:
-    """Count the tokens of each document without its repeated lines."""
+def recount(
+    corpus: Corpus, found: Scan, lines: Repetition | None, tokenizer: Tokenizer, eos: bool, workers: int
+) -> I64:
+    """Count the tokens of each document again, without its repeated `lines`."""
 
     def work(bundle: list[Part], first: int) -> I64:
         text = read_parts(bundle).frame["text"]
-        counts, _ = tokenizer.count_verified(without_repeated(text, lines.repeated.of(first, first + len(text))))
+        if lines is not None:
+            text = without_repeated(text, lines.repeated.of(first, first + len(text)))
+        counts, _ = tokenizer.count_verified(text)
         return counts + eos
 
     return np.concatenate([np.zeros(0, np.int64), *reread(corpus, found, work, workers)])

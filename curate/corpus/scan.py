@@ -28,7 +28,8 @@ class Scan:
     """What a pass over a corpus left: numbers of each document, and the indexes of duplicates and lines.
 
     In `index` the documents of --against come first: document i of the table is `base` + i there. `firsts` are the
-    numbers of the first document of each bundle. `unreadable` counts records by (source, reason), `first_line` names
+    numbers of the first document of each bundle. `doubtful` are the tokenizers whose fast engine was found to differ
+    from its reference after it had counted. `unreadable` counts records by (source, reason), `first_line` names
     where a reason was first met.
     """
 
@@ -39,6 +40,7 @@ class Scan:
     base: int = 0
     firsts: list[int] = field(default_factory=list)
     verified: list[Verified] = field(default_factory=list)
+    doubtful: set[int] = field(default_factory=set)
     mended: Counter[tuple[int, str]] = field(default_factory=Counter)
     unreadable: Counter[tuple[int, str]] = field(default_factory=Counter)
     first_line: dict[tuple[int, str], int] = field(default_factory=dict)
@@ -111,3 +113,4 @@ def _take_in(found: Scan, measured: Measured) -> None:
     table.append(measured.numbers)
     found.mended += measured.mended
     found.verified = [before + new for before, new in zip(found.verified, measured.verified, strict=True)]
+    found.doubtful |= {number for number, verified in enumerate(measured.verified) if verified.mismatches}

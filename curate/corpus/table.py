@@ -53,6 +53,13 @@ class DocumentTable:
             raise self._failed(error) from error
         self.documents += len(numbers["source"])
 
+    def replace(self, name: str, column: npt.NDArray[Any]) -> None:
+        """Put another column in the place of one."""
+        self._files.pop(name).close()
+        documents = self.documents
+        self.append({name: column, "source": np.empty(0, np.int32)})
+        assert self.documents == documents
+
     def append_part(self, kind: str, frame: bytes) -> None:
         """Take in a packed frame; those of names come before the numbers of their documents."""
         part = self._parts.get(kind, 0)
@@ -85,11 +92,6 @@ class DocumentTable:
         if kind == "names":
             return frame.with_columns(pl.col("document") + self.first_of_part[number])
         return frame
-
-    @property
-    def spilled(self) -> int:
-        """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.directory.iterdir())
 
     def _failed(self, error: OSError) -> CurateError:
         return CurateError(
