@@ -8,12 +8,13 @@ depends on the texts (and on --prefer), not on the order of files, rows or worke
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from curate.budget.result import Plan
 from curate.config import resolve
 from curate.corpus.clusters import DuplicateIndex
 from curate.corpus.config import TokensConfig
@@ -28,11 +29,12 @@ from curate.corpus.report import build_report, sample_report
 from curate.corpus.reread import recount
 from curate.corpus.result import TokenReport
 from curate.corpus.sample import sample
-from curate.corpus.scan import scan
+from curate.corpus.scan import Scan, scan
 from curate.corpus.write import check_writable
 from curate.data import tokenizer
-from curate.data.corpus import open_corpus
+from curate.data.corpus import Corpus, open_corpus
 from curate.data.manifest import OutputDirectory
+from curate.data.tokenizer import Tokenizer
 from curate.errors import CurateError
 from curate.report.progress import Stages
 
@@ -66,21 +68,13 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
         chunk_bytes=room.chunk,
         keep_stdin=directory / "stdin" if config.rereads else None,
     )
-    with stages("tokenizer"), ThreadPoolExecutor(1) as helper:
-        if config.sample is None:
-            helper.submit(warm_up, config.dedup)
-        tokenizers = [
-            tokenizer.load(name, special_tokens=config.special_tokens, allow_download=name != tokenizer.DEFAULT)
-            for name in config.tokenizer
-            if name != "none"
-        ]
+    with stages("tokenizer"):
+        tokenizers = _load(config)
     if config.sample is not None:
         with stages("sample"):
             estimate = sample(corpus, tokenizers, config)
         report = sample_report(corpus, estimate, tokenizers, config, stages)
-        plan = plan_of(report, config)
-        report["plan"] = None if plan is None else plan.to_json()
-        return TokenReport(config, report, plan=plan)
+        return TokenReport(config, report, plan=_add_plan(report, config))
 
     parameters = MinHashParameters(config.ngram, config.bands, config.rows, config.threshold)
     measure = Measure(tokenizers, config.dedup, parameters, config.eos, config.names_wanted, room.chunk)
@@ -93,11 +87,7 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
         notes = notes_on(found, corpus)
         if config.drop_lines and config.write:
             check_writable(corpus)
-    for number in sorted(found.doubtful):
-        with stages("count again"):
-            counts = recount(corpus, found, None, tokenizers[number], config.eos, config.workers)
-            found.table.replace(f"tokens_{number}", counts)
-        notes.append(f"{tokenizers[number].about['name']}: {tokenizers[number].why}; all documents were counted again")
+        notes += _count_again(corpus, found, tokenizers, config)
     with stages("duplicates"):
         levels = find_levels(found, [item.name for item in corpus.items], config.prefer, config.workers)
     with stages("lines"):
@@ -114,9 +104,40 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
         corpus=corpus, found=found, levels=levels, lines=lines, paragraphs=paragraphs, tokenizers=tokenizers,
         config=config, notes=notes, stages=stages,
     )  # fmt: skip
+    return TokenReport(config, report, corpus, found, levels, lines, scratch, _add_plan(report, config))
+
+
+def _load(config: TokensConfig) -> list[Tokenizer]:
+    """Load the tokenizers, and meanwhile, in another thread, the kernels."""
+    with ThreadPoolExecutor(1) as helper:
+        if config.sample is None:
+            helper.submit(warm_up, config.dedup)
+        return [
+            tokenizer.load(name, special_tokens=config.special_tokens, allow_download=name != tokenizer.DEFAULT)
+            for name in config.tokenizer
+            if name != "none"
+        ]
+
+
+def _count_again(corpus: Corpus, found: Scan, tokenizers: Sequence[Tokenizer], config: TokensConfig) -> list[str]:
+    """Count all documents by the reference where the fast engine was found to differ on the way; return what to say."""
+    notes = []
+    can_reread = config.rereads or all(item.kind != "stdin" for item in corpus.items)
+    for number in sorted(found.doubtful):
+        said = "what was counted before that was not counted again, for stdin is gone"
+        if can_reread:
+            counts = recount(corpus, found, None, tokenizers[number], config.eos, config.workers)
+            found.table.replace(f"tokens_{number}", counts)
+            said = "all documents were counted again"
+        notes.append(f"{tokenizers[number].about['name']}: {tokenizers[number].why}; {said}")
+    return notes
+
+
+def _add_plan(report: dict[str, Any], config: TokensConfig) -> Plan | None:
+    """Put the plan for --params into the report."""
     plan = plan_of(report, config)
     report["plan"] = None if plan is None else plan.to_json()
-    return TokenReport(config, report, corpus, found, levels, lines, scratch, plan)
+    return plan
 
 
 def _scratch(tmp: str | None) -> tempfile.TemporaryDirectory[str]:

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from curate.corpus.count import count_tokens
+from curate.data.tokenizer import Tokenizer, Verified
 from curate.errors import CurateError, UsageError
 
 VOLATILE = ("seconds", "peak_memory_bytes", "config", "versions", "forecast")
@@ -383,6 +384,28 @@ except CurateError as error:
     assert "cannot keep intermediate results" in said
     assert "--tmp DIR" in said
     assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_a_tokenizer_that_is_caught_counts_again(tmp_path, monkeypatch):
+    """When the fast engine is found to differ half-way, every document gets the count of the reference."""
+    path = write(tmp_path / "c.jsonl", planted())
+    right = count_tokens(path, dedup="none").report["tokens"]["total"]
+    calls = []
+
+    def wrong_at_first(self, texts):
+        calls.append(len(texts))
+        counts, verified = counted(self, texts)
+        if self._fast is None:
+            return counts, verified
+        if len(calls) == 3:
+            self.use_reference("it was wrong once")
+        return counts + 1, Verified(1, int(len(calls) == 3))
+
+    counted = Tokenizer.count_verified
+    monkeypatch.setattr(Tokenizer, "count_verified", wrong_at_first)
+    report = count_tokens(path, dedup="none", chunk_size="4KB", workers="1").report
+    assert report["tokens"]["total"] == right
+    assert any("all documents were counted again" in note for note in report["notes"])
 
 
 def test_lengths_and_scripts(tmp_path):
