@@ -176,7 +176,7 @@ def buffers(texts: pl.Series) -> tuple[U8, I64]:
 
     Text `i` is `data[offsets[i]:offsets[i + 1]]`. Without nulls nothing is copied beyond what polars itself needs.
     """
-    array = texts.fill_null("").rechunk().to_arrow()
+    array = (texts.fill_null("") if texts.null_count() else texts).rechunk().to_arrow()
     _, where, what = array.buffers()
     offsets = np.frombuffer(where, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
     data = np.frombuffer(what, dtype=np.uint8) if what is not None else np.empty(0, dtype=np.uint8)

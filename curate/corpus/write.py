@@ -9,7 +9,10 @@ Decisions:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,17 +23,21 @@ import polars as pl
 from curate.corpus.levels import Levels, Repetition
 from curate.corpus.reread import reread, without_repeated
 from curate.corpus.scan import Scan
+from curate.corpus.text import I64
 from curate.data import records
 from curate.data.columns import Wanted
 from curate.data.corpus import Corpus
-from curate.data.documents import Documents, Part, read_parts
+from curate.data.documents import Part, read_parts
 from curate.errors import UsageError
 
 SHARD_BYTES = 1 << 30
 GROUP_BYTES = 64 << 20  # of records in a row group of parquet
+BUFFER_BYTES = 4 << 20  # written at a time: with the usual 8 KB, writing took three times as long
 ZSTD_BYTES = 1 << 20  # the compressor is fed in pieces of one size, so that its output is the same
 
 Record = tuple[str, str, int, str, bytes]  # id, source, line, text, the record as JSON
+Kept = tuple[pl.DataFrame, list[bytes]]  # documents (source, line, id, text), and their records as JSON
+TEXT = Wanted(("text",))
 
 
 def check_writable(corpus: Corpus) -> None:
@@ -52,58 +59,84 @@ def write_documents(
     """
     names = [item.name for item in corpus.items]
 
-    def work(bundle: list[Part], first: int) -> list[Record]:
+    def kept(bundle: list[Part], first: int) -> Kept:
         documents = read_parts(bundle, names)
-        text = documents.frame["text"]
+        frame, raw = documents.frame, documents.raw
         if lines is not None:
-            text = without_repeated(text, lines.repeated.of(first, first + len(text)))
-        kept = np.flatnonzero(levels.kept[first : first + len(text)]).tolist()
-        return list(_records(documents, text, kept, corpus, replaced=lines is not None))
+            text = without_repeated(frame["text"], lines.repeated.of(first, first + frame.height))
+            frame = frame.with_columns(text.alias("text"))
+        rows = np.flatnonzero(levels.kept[first : first + frame.height])
+        frame, raw = frame[rows], [raw[row] for row in rows.tolist()]
+        return frame, raw if lines is None else _replaced(frame, raw, corpus)
 
-    read = reread(corpus, found, work, workers, all_columns=True)
-    stream = (record for part in read for record in part)
-    shards = _write_parquet if form == "parquet" else _write_jsonl
-    shards(stream, directory, form, corpus)
+    def joined(bundle: list[Part], first: int) -> tuple[bytes, I64]:
+        _, raw = kept(bundle, first)
+        return b"\n".join([*raw, b""]), np.cumsum([len(record) + 1 for record in raw])
 
-
-def _records(
-    documents: Documents, text: pl.Series, kept: Sequence[int], corpus: Corpus, *, replaced: bool
-) -> Iterator[Record]:
-    frame = documents.frame
-    rows = frame.select("source", "line", "id").rows()
-    for row in kept:
-        source, line, id = rows[row]
-        name, raw = corpus.items[source].name, documents.raw[row]
-        if replaced:
-            wanted = corpus.wanted.get(source) or Wanted(("text",))
-            raw = orjson.dumps(records.parse(raw)[0] | {wanted.columns[0]: text[row]})
-        yield id or f"{name}:{line}", name, line, text[row], raw
+    if form == "parquet":
+        _write_parquet(reread(corpus, found, kept, workers, all_columns=True), directory, corpus)
+    else:
+        _write_lines(reread(corpus, found, joined, workers, all_columns=True), directory, form)
 
 
-def _write_jsonl(stream: Iterable[Record], directory: Path, form: str, _: Corpus) -> None:
-    for number, shard in enumerate(_parted(stream, SHARD_BYTES)):
-        with (directory / f"train-{number:05}.{form}").open("wb") as file:
-            if form == "jsonl":
-                for record in shard:
-                    file.write(record[4] + b"\n")
-            else:
-                _compress(file, shard)
+def _replaced(frame: pl.DataFrame, raw: list[bytes], corpus: Corpus) -> list[bytes]:
+    """Return the records with the texts of `frame` in place of theirs."""
+    columns = [(corpus.wanted.get(i) or TEXT).columns[0] for i in range(len(corpus.items))]
+    rows = zip(frame["source"], frame["text"], raw, strict=True)
+    return [orjson.dumps(records.parse(record)[0] | {columns[source]: text}) for source, text, record in rows]
 
 
-def _compress(file: IO[bytes], shard: Iterable[Record]) -> None:
+def _write_lines(bundles: Iterable[tuple[bytes, I64]], directory: Path, form: str) -> None:
+    for number, pieces in groupby(_shards(bundles), itemgetter(0)):
+        path = directory / f"train-{number:05}.{form}"
+        with path.open("wb", buffering=BUFFER_BYTES) as file, _packer(file, form) as write:
+            for _, piece in pieces:
+                write(piece)
+
+
+def _shards(bundles: Iterable[tuple[bytes, I64]]) -> Iterator[tuple[int, bytes]]:
+    """Yield lines and the number of their shard: a line that would pass SHARD_BYTES begins the next one.
+
+    A bundle is lines, and where each of them ends.
+    """
+    shard, room = 0, SHARD_BYTES
+    yield shard, b""  # a corpus of which nothing is kept has a file too
+    for data, ends in bundles:
+        begin = 0
+        while begin < len(data):
+            end = int(ends[max(np.searchsorted(ends, begin + room, "right") - 1, 0)])
+            if end <= begin or end - begin > room:  # not one line fits
+                if room < SHARD_BYTES:
+                    shard, room = shard + 1, SHARD_BYTES
+                    continue
+                end = int(ends[np.searchsorted(ends, begin, "right")])
+            yield shard, data[begin:end]
+            begin, room = end, room - (end - begin)
+
+
+@contextmanager
+def _packer(file: IO[bytes], form: str) -> Iterator[Callable[[bytes], object]]:
+    """Give a function that writes, for .zst through a compressor that is fed in pieces of ZSTD_BYTES."""
+    if form == "jsonl":
+        yield file.write
+        return
     import zstandard
 
     buffer = bytearray()
     with zstandard.ZstdCompressor(level=3).stream_writer(file, closefd=False) as packed:
-        for record in shard:
-            buffer += record[4] + b"\n"
-            while len(buffer) >= ZSTD_BYTES:
-                packed.write(bytes(buffer[:ZSTD_BYTES]))
-                del buffer[:ZSTD_BYTES]
+
+        def write(piece: bytes) -> None:
+            buffer.extend(piece)
+            whole = len(buffer) - len(buffer) % ZSTD_BYTES
+            for start in range(0, whole, ZSTD_BYTES):
+                packed.write(bytes(buffer[start : start + ZSTD_BYTES]))
+            del buffer[:whole]
+
+        yield write
         packed.write(bytes(buffer))
 
 
-def _write_parquet(stream: Iterable[Record], directory: Path, _: str, corpus: Corpus) -> None:
+def _write_parquet(bundles: Iterable[Kept], directory: Path, corpus: Corpus) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -111,7 +144,8 @@ def _write_parquet(stream: Iterable[Record], directory: Path, _: str, corpus: Co
         [("id", pa.string()), ("source", pa.string()), ("line", pa.int64()), ("text", pa.large_string()),
          ("fields", pa.large_string())]
     )  # fmt: skip
-    texts = {item.name: (corpus.wanted.get(i) or Wanted(("text",))) for i, item in enumerate(corpus.items)}
+    texts = {item.name: (corpus.wanted.get(i) or TEXT) for i, item in enumerate(corpus.items)}
+    stream = (record for bundle in bundles for record in _records(*bundle, [item.name for item in corpus.items]))
     for number, shard in enumerate(_parted(stream, SHARD_BYTES)):
         with pq.ParquetWriter(directory / f"train-{number:05}.parquet", schema, compression="zstd") as file:
             for group in _parted(shard, GROUP_BYTES):
@@ -119,6 +153,12 @@ def _write_parquet(stream: Iterable[Record], directory: Path, _: str, corpus: Co
                 if rows:
                     columns = zip(zip(*rows, strict=True), schema, strict=True)
                     file.write_table(pa.table([pa.array(c, f.type) for c, f in columns], schema=schema))
+
+
+def _records(frame: pl.DataFrame, raw: list[bytes], names: Sequence[str]) -> Iterator[Record]:
+    rows = frame.select("source", "line", "id", "text").iter_rows()
+    for (source, line, id, text), record in zip(rows, raw, strict=True):
+        yield id or f"{names[source]}:{line}", names[source], line, text, record
 
 
 def _other_fields(raw: bytes, wanted: Wanted) -> str:

@@ -83,10 +83,9 @@ def _read(part: Part, names: Sequence[str] | None) -> Documents:
         return Documents(pl.DataFrame(schema=FRAME), _table(fault), Counter(), [])
     rows = _rows(part, names[part.source] if names else "")
     found = rows.found
-    frame = pl.DataFrame(
-        {"source": pl.repeat(part.source, len(found.row), dtype=pl.Int32, eager=True), "line": rows.line[found.row]},
-        schema={"source": pl.Int32, "line": pl.Int64},
-    ).with_columns(id=found.id, text=found.text)
+    source = pl.Series("source", np.full(len(found.row), part.source, np.int32))
+    line = pl.Series("line", rows.line[found.row].astype(np.int64, copy=False))
+    frame = pl.DataFrame([source, line, found.id.rename("id"), found.text.rename("text")])
     bad = [
         (part.source, int(rows.line[row]), rows.offset(row), reason, _shown(rows.raw(row))) for row, reason in found.bad
     ]
