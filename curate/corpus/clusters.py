@@ -174,7 +174,7 @@ def _clusters(index: DuplicateIndex, exact: U64, order: U32, run: Map) -> Cluste
     parent[rank] = rank[_best_copies(exact, rank)]
     active = parent[rank] == rank
     merging = _Merging(index.sets, order, parent, index.settled, index.parameters.threshold, index.room, run)
-    for keys, documents in index.records.partitions():
+    for keys, documents in index.records.partitions(shared=True):
         merging.add(*_buckets(keys, documents, rank, active))
     survivor = order[roots(parent, rank)].astype(np.int64)
     return Clusters(survivor, ~active, merging.candidates, merging.merged, merging.unchecked)

@@ -105,7 +105,7 @@ class LineIndex:
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
         bits = np.zeros(self.lines // 8 + 1, np.uint8)
-        for keys, values in self._records.partitions():
+        for keys, values in self._records.partitions(shared=True):
             later = _later_copies(keys, values.astype(np.int64), offsets, rank, alive)
             np.bitwise_or.at(bits, later >> 3, np.right_shift(128, later & 7).astype(np.uint8))
         return Repeated(bits, offsets)

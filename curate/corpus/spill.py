@@ -21,12 +21,13 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.corpus.text import I64, U32, U64, Bool
+from curate.corpus.text import I64, U32, U64, Bool, read_only
 from curate.errors import CurateError
 
 Values = npt.NDArray[np.unsignedinteger[Any]]
 
 _FINEST = 12  # top bits of a key that a run's table of slices tells apart
+_SLOTS = 8  # a key: one in eight that stands alone is taken for shared
 _PARTITION = 1 << 20  # records read and sorted at a time: about 50 MB with the copies
 
 
@@ -100,14 +101,18 @@ class Records:
         """Bytes on disk."""
         return self._file.size if self._file else 0
 
-    def partitions(self) -> Iterator[tuple[U64, Values]]:
+    def partitions(self, *, shared: bool = False) -> Iterator[tuple[U64, Values]]:
         """Yield (keys, values) partition by partition, sorted by key: a key stands in one partition only.
 
         How they are cut depends on the number of records alone. Values of one key come in no particular order.
+        With `shared` most of the keys that stand alone may be left out; sorting them would be most of the work.
         """
         bits = min(max(self.count - 1, 0) // _PARTITION, (1 << _FINEST) - 1).bit_length()
-        rest_keys, rest_values = self._sorted_buffer()
-        self._buffer = [(rest_keys, rest_values)]
+        if shared and not self._runs:
+            rest_keys, rest_values = self._shared_buffer()
+        else:
+            rest_keys, rest_values = self._sorted_buffer()
+            self._buffer = [(rest_keys, rest_values)]
         cuts = _slices(rest_keys)
         step = 1 << (_FINEST - bits)
         for start in range(0, 1 << _FINEST, step):
@@ -126,6 +131,24 @@ class Records:
         keys = np.concatenate([np.empty(0, np.uint64), *(k for k, _ in self._buffer)])
         values = np.concatenate([np.empty(0, self._dtype), *(v for _, v in self._buffer)])
         self._buffer.clear()
+        order = np.argsort(keys)
+        return keys[order], values[order]
+
+    def _shared_buffer(self) -> tuple[U64, Values]:
+        """Return, sorted, what is in memory without most of the keys that stand alone."""
+        from curate.corpus.key_kernels import mark_keys, may_repeat
+
+        bits = max(self.count * _SLOTS - 1, 3).bit_length()
+        shift, marks = np.uint64(64 - bits), np.zeros(1 << (bits - 2), np.uint8)
+        for keys, _ in self._buffer:
+            mark_keys(read_only(keys), shift, marks)
+        parts = []
+        for keys, values in self._buffer:
+            found = np.empty(len(keys), np.bool_)
+            may_repeat(read_only(keys), shift, marks, found)
+            parts.append((keys[found], values[found]))
+        keys = np.concatenate([np.empty(0, np.uint64), *(k for k, _ in parts)])
+        values = np.concatenate([np.empty(0, self._dtype), *(v for _, v in parts)])
         order = np.argsort(keys)
         return keys[order], values[order]
 

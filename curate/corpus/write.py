@@ -104,12 +104,12 @@ def _shards(bundles: Iterable[tuple[bytes, I64]]) -> Iterator[tuple[int, bytes]]
     for data, ends in bundles:
         begin = 0
         while begin < len(data):
-            end = int(ends[max(np.searchsorted(ends, begin + room, "right") - 1, 0)])
+            end = int(ends[max(int(np.searchsorted(ends, begin + room, "right")) - 1, 0)])
             if end <= begin or end - begin > room:  # not one line fits
                 if room < SHARD_BYTES:
                     shard, room = shard + 1, SHARD_BYTES
                     continue
-                end = int(ends[np.searchsorted(ends, begin, "right")])
+                end = int(ends[int(np.searchsorted(ends, begin, "right"))])
             yield shard, data[begin:end]
             begin, room = end, room - (end - begin)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,6 +37,13 @@ def test_records_come_back_grouped(chunks, memory, partition):
             together = [key for keys, _ in parts for key in keys]
             assert together == sorted(together)
             assert sum(len(set(keys)) for keys, _ in parts) == len(set(together))
+            shared = [pair for part in records.partitions(shared=True) for pair in zip(*part, strict=True)]
+            keys = [key for key, _ in shared]
+            assert keys == sorted(keys)
+            assert len(shared) == len(set(shared))
+            assert set(shared) <= set(expected)
+            counts = Counter(key for key, _ in expected)
+            assert {pair for pair in expected if counts[pair[0]] > 1} <= set(shared)
     finally:
         spill._PARTITION = before
     assert (records.spilled > 0) == (number > max(memory // (4 * 16), 1))
