@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import compress, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
@@ -21,13 +21,13 @@ import orjson
 import polars as pl
 
 from curate.corpus.levels import Levels, Repetition
-from curate.corpus.reread import reread, without_repeated
+from curate.corpus.reread import read_again, reread, without_repeated
 from curate.corpus.scan import Scan
 from curate.corpus.text import I64
 from curate.data import records
 from curate.data.columns import Wanted
 from curate.data.corpus import Corpus
-from curate.data.documents import Part, read_parts
+from curate.data.documents import Part, whole_lines
 from curate.errors import UsageError
 
 SHARD_BYTES = 1 << 30
@@ -59,18 +59,19 @@ def write_documents(
     """
     names = [item.name for item in corpus.items]
 
-    def kept(bundle: list[Part], first: int) -> Kept:
-        documents = read_parts(bundle, names)
+    def kept(bundle: list[Part], numbers: slice) -> Kept:
+        documents = read_again(bundle, numbers, corpus, names)
         frame, raw = documents.frame, documents.raw
         if lines is not None:
-            text = without_repeated(frame["text"], lines.repeated.of(first, first + frame.height))
+            text = without_repeated(frame["text"], lines.repeated.of(numbers.start, numbers.stop))
             frame = frame.with_columns(text.alias("text"))
-        rows = np.flatnonzero(levels.kept[first : first + frame.height])
+        rows = np.flatnonzero(levels.kept[numbers])
         frame, raw = frame[rows], [raw[row] for row in rows.tolist()]
         return frame, raw if lines is None else _replaced(frame, raw, corpus)
 
-    def joined(bundle: list[Part], first: int) -> tuple[bytes, I64]:
-        _, raw = kept(bundle, first)
+    def joined(bundle: list[Part], numbers: slice) -> tuple[bytes, I64]:
+        raw = whole_lines(bundle, numbers.stop - numbers.start) if lines is None else None
+        raw = kept(bundle, numbers)[1] if raw is None else list(compress(raw, levels.kept[numbers].tolist()))
         return b"\n".join([*raw, b""]), np.cumsum([len(record) + 1 for record in raw])
 
     if form == "parquet":

@@ -76,6 +76,17 @@ def read_parts(parts: Iterable[Part], names: Sequence[str] | None = None) -> Doc
     )
 
 
+def whole_lines(parts: Iterable[Part], count: int) -> list[bytes] | None:
+    """Return the records of JSON lines without parsing them; None unless each line is one of the `count` documents."""
+    lines: list[bytes] = []
+    for part in parts:
+        content = part.content
+        if not isinstance(content, Piece) or content.spans is not None or content.fault is not None:
+            return None
+        lines += content.data.removesuffix(b"\n").split(b"\n")
+    return [line.rstrip(b"\r") for line in lines] if len(lines) == count else None
+
+
 def _read(part: Part, names: Sequence[str] | None) -> Documents:
     content = part.content
     if isinstance(content, Piece) and content.fault is not None:

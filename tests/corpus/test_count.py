@@ -258,6 +258,28 @@ def test_what_is_written_is_what_is_kept(tmp_path, form):
         assert [orjson.loads(row) for row in rows["fields"]] == [{"kind": kinds[id]} for id in rows["id"]]
 
 
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_shards_are_cut_between_records(tmp_path, monkeypatch, form):
+    """A shard holds whole records up to its size, one at least, however the corpus was read; together they are all."""
+    monkeypatch.setattr("curate.corpus.write.SHARD_BYTES", 2000)
+    path = write(tmp_path / "c.jsonl", [*planted(), {"id": "long", "text": "long " * 1000}])
+    runs = []
+    for name, chunk in (("a", "1KB"), ("b", "1MB")):
+        count(path, out=str(tmp_path / name), write=form, chunk_size=chunk)
+        runs.append({k: v for k, v in files(tmp_path / name).items() if k.startswith("train")})
+    assert runs[0] == runs[1]
+    assert len(runs[0]) > 10
+    kept = set(ledger(tmp_path / "a").filter("kept")["id"])
+    if form == "jsonl":
+        sizes = [len(shard) for shard in runs[0].values()]
+        assert all(size <= 2000 for size in sizes[:-1])
+        assert sizes[-1] > 5000
+        ids = [orjson.loads(line)["id"] for line in b"".join(runs[0].values()).splitlines()]
+        assert sorted(ids) == sorted(kept)
+    else:
+        assert set(pl.read_parquet(tmp_path / "a" / "train-*.parquet")["id"]) == kept
+
+
 def test_written_directories_load_as_data_sets(tmp_path):
     """`datasets.load_dataset(DIR)` takes the documents and leaves ledger and report alone."""
     datasets = pytest.importorskip("datasets")
