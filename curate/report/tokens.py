@@ -170,7 +170,7 @@ def _how(report: Mapping[str, Any]) -> Text:
     seconds = report["seconds"]
     slowest = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)
     total = sum(seconds.values())
-    rate = f", {report['bytes'] / total / 1e6:,.0f} MB of text a second" if total >= 1 else ""
+    rate = f", {report['bytes'] / total / 1e6:,.0f} MB/s" if total >= 1 else ""
     lines.append(f"time       {total:.1f} s ({slowest}){rate}")
     lines.append(f"memory     {report['peak_memory_bytes'] / 2**30:.2f} GiB at the peak")
     return Text("\n" + "\n".join(lines))
