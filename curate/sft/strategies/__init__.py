@@ -1,0 +1,139 @@
+"""Strategies to compare K-Center-Greedy with, and how `--strategy NAME` is understood.
+
+A strategy is a module here with a function `pick(X, k, *, lengths, seed, workers)` that returns `Chosen`: exactly k
+rows, the same for any number of workers. A module is found by its name (`facility-location` is `facility_location.py`);
+one whose name begins with `_` is no strategy.
+
+`k-center`, the default of `curate select`, is no module here: it picks in the cores of K-means clusters
+(`curate/sft/pick.py`). The others choose from one pool, or within each task where tasks are named, for each of them has
+a notion of its own of what clusters are for. Tasks share out the budget as they do for `k-center`.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.errors import UsageError, unknown_name
+from curate.sft.distance import F32, I64, squared_norms
+from curate.sft.pick import Picks
+
+K_CENTER = "k-center"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The rows that a strategy chose.
+
+    rows: (k,) row numbers in pick order. beyond: how many of the last ones its rule does not give (it had no more), so
+    that they are there to make k. about: what the report tells (a radius, a sample, ...).
+    """
+
+    rows: I64
+    beyond: int = 0
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+class Strategy(Protocol):
+    """The function `pick` of a strategy."""
+
+    def __call__(self, X: F32, k: int, *, lengths: I64 | None = None, seed: int = 0, workers: int = 1) -> Chosen:
+        """Choose `k` of the unit rows of `X` (n, d); lengths: (n,) how long each answer is, where that is asked for."""
+        ...
+
+
+@dataclass(frozen=True)
+class StrategyPicks(Picks):
+    """Picks of a strategy; `radius` is NaN. beyond: (k,) whether a row is beyond the rule. details: one for a group."""
+
+    beyond: npt.NDArray[np.bool_]
+    details: list[dict[str, Any]]
+
+    def first(self, k: int) -> StrategyPicks:
+        """Return the first k picks."""
+        return StrategyPicks(
+            self.rows[:k], self.cluster[:k], self.order[:k], self.radius[:k], self.beyond[:k], self.details
+        )
+
+    def counts(self) -> dict[str, Any]:
+        """Return how many picks the rule gave, and how many make up the number."""
+        beyond = int(self.beyond.sum())
+        return {"by_rule": len(self.rows) - beyond, "beyond_rule": beyond, "details": self.details}
+
+
+def names() -> list[str]:
+    """Return the names that `--strategy` knows, the default first."""
+    found = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return [K_CENTER, *sorted(name.replace("_", "-") for name in found)]
+
+
+def parse(name: str) -> str:
+    """Return `name` if it is a strategy; raise UsageError with the nearest known names otherwise."""
+    if name not in names():
+        raise unknown_name("strategy", name, names())
+    return name
+
+
+def load(name: str) -> Strategy:
+    """Return the strategy of that name, which is not `k-center`; UsageError with the nearest names if there is none."""
+    strategy: Strategy = import_module(f"{__name__}.{parse(name).replace('-', '_')}").pick
+    return strategy
+
+
+def pick_in_groups(
+    strategy: Strategy,
+    X: F32,
+    labels: npt.NDArray[np.integer],
+    quotas: Sequence[int],
+    group_names: Sequence[str],
+    *,
+    lengths: I64,
+    seed: int,
+    workers: int = 1,
+) -> StrategyPicks:
+    """Let `strategy` choose `quotas[label]` rows of each group.
+
+    Rank as in `pick_in_clusters`: all first picks, then all second picks, larger groups first, then the lower label.
+    """
+    parts: list[tuple[int, Chosen]] = []
+    sizes = np.bincount(labels, minlength=len(quotas))
+    for label in np.flatnonzero(quotas).tolist():
+        rows = np.flatnonzero(labels == label)
+        pool = X if len(rows) == len(X) else X[rows]
+        chosen = strategy(pool, quotas[label], lengths=lengths[rows], seed=seed, workers=workers)
+        parts.append((label, Chosen(rows[chosen.rows], chosen.beyond, chosen.about)))
+    order = np.concatenate([np.arange(len(chosen.rows)) for _, chosen in parts])
+    cluster = np.repeat([label for label, _ in parts], [len(chosen.rows) for _, chosen in parts])
+    picked = np.concatenate([chosen.rows for _, chosen in parts])
+    beyond = np.concatenate([np.arange(len(c.rows)) >= len(c.rows) - c.beyond for _, c in parts])
+    rank = np.lexsort((cluster, -sizes[cluster], order))
+    details = [{"group": group_names[label], **chosen.about} for label, chosen in parts if chosen.about]
+    nothing = np.full(len(picked), np.nan)
+    return StrategyPicks(picked[rank], cluster[rank], order[rank], nothing, beyond[rank], details)
+
+
+def check(X: F32, k: int) -> None:
+    """Raise UsageError unless `X` holds rows of length 1 (or 0) in float32, and 1 <= k <= n."""
+    norms = squared_norms(X)
+    off = np.flatnonzero((abs(norms - 1) > 1e-3) & (norms > 0))
+    if len(off):
+        raise UsageError(
+            f"row {off[0]} has length {norms[off[0]] ** 0.5:.4g}, but cosines need rows of length 1",
+            "Divide each row by its length: X / np.linalg.norm(X, axis=1, keepdims=True)",
+        )
+    if not 1 <= k <= len(X):
+        raise UsageError(f"cannot pick {k} of {len(X)} rows", f"Ask for 1 to {len(X)} rows")
+
+
+def check_lengths(lengths: I64 | None, n: int) -> I64:
+    """Return `lengths`; raise UsageError unless there is one for each of `n` rows."""
+    if lengths is None or np.shape(lengths) != (n,):
+        shape = "none" if lengths is None else str(np.shape(lengths))
+        raise UsageError(f"{n} rows have lengths of shape {shape}", "Give one length for each row")
+    return lengths
