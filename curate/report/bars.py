@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from math import ceil
 from typing import NamedTuple
 
 WIDE, NARROW = 640, 420
 _BAR, _STEP, _LABEL, _TEXT = 14, 21, 190, 130
 _TALL = 110
+_LETTER = 7.0  # about the width of a letter at the size of the text
 
 
 class Bar(NamedTuple):
@@ -43,15 +45,18 @@ def columns(title: str, rows: Sequence[Bar]) -> str:
     """Return a `<figure>` of columns side by side, as of a histogram, labels below; "" without rows."""
     most = max((row.whole for row in rows), default=0) or 1
     step = min(50.0, NARROW / max(len(rows), 1))
+    longest = max((len(row.label) for row in rows), default=0)
+    every = ceil((longest + 1) * _LETTER / step)  # labels that would run into each other are left out
     marks = []
     for place, row in enumerate(rows):
         left = place * step
+        label = row.label if place % every == 0 else ""
         whole, part = (_TALL * value / most for value in (row.whole, row.part))
         marks.append(
             f"<title>{escape(row.label)}: {escape(row.said)}</title>"
             f"{_rect(left, _TALL - whole, step - 3, whole, strong=False)}"
             f"{_rect(left, _TALL - part, step - 3, part, strong=True)}"
-            f'<text x="{left + step / 2:.1f}" y="{_TALL + 15}" text-anchor="middle">{escape(row.label)}</text>'
+            f'<text x="{left + step / 2:.1f}" y="{_TALL + 15}" text-anchor="middle">{escape(label)}</text>'
         )
     return _figure(title, marks, NARROW, _TALL + 22)
 
@@ -71,6 +76,6 @@ def _figure(title: str, marks: Sequence[str], width: int, height: int) -> str:
     )
 
 
-def _end(label: str, width: int = 30) -> str:
+def _end(label: str, width: int = int(_LABEL / _LETTER)) -> str:
     """Return the end of a long label: it tells files apart."""
     return label if len(label) <= width else "…" + label[1 - width :]

@@ -96,8 +96,11 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool, llama_factory: 
     )
 
 
-def pick_counts(picks: Mapping[str, int]) -> str:
+def pick_counts(picks: Mapping[str, Any]) -> str:
     """Say how the selected rows were picked; the numbers add up to them."""
+    if "by_rule" in picks:
+        more = f", {picks['beyond_rule']:,} to make up the number" if picks["beyond_rule"] else ""
+        return f"{picks['by_rule']:,} by {picks['strategy']}{more}"
     said = f"{picks['centre_samples']:,} centre samples, {picks['k_center']:,} by K-Center-Greedy"
     return said + (f", {picks['coincident']:,} that coincide with those" if picks["coincident"] else "")
 

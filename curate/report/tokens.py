@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from curate.report.names import below_common_folder
 from curate.report.numbers import number, size
 
 SHOWN_SOURCES = 20
@@ -64,7 +65,8 @@ def _levels(report: Mapping[str, Any]) -> Table:
 
 
 def _groups(report: Mapping[str, Any], key: str, title: str) -> Group:
-    groups = report[key]
+    names = below_common_folder([group[title] for group in report[key]])
+    groups = [{**group, title: name} for group, name in zip(report[key], names, strict=True)]
     shown = sorted(groups, key=lambda group: -group["bytes"])[:SHOWN_SOURCES]
     unit = "tokens" if report["tokenizer"] else "bytes"
     unique = "unique_tokens" if report["tokenizer"] else None

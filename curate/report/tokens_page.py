@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.report.bars import Bar, bars, columns
+from curate.report.names import below_common_folder
 from curate.report.numbers import number, share, size
 from curate.report.page import figures, items, page, table, text
 
@@ -65,20 +66,24 @@ def _levels(report: Mapping[str, Any]) -> str:
         estimate = "" if report["lines"]["dropped"] else " (estimate)"
         distinct = documents["unique"] + documents["duplicate_near"]
         rows.append(("without exact duplicates", distinct, tokens["after_exact"]))
-        rows.append((f"and without lines seen before{estimate}", None, tokens["after_lines"]))
+        rows.append((f"without repeated lines{estimate}", None, tokens["after_lines"]))
     if report["near"]:
         rows.append(("without near-duplicates", documents["unique"], tokens["after_near"]))
     rows.append(("unique", documents["unique"], tokens["unique"]))
     cells = [(name, number(count), number(left), share(left, tokens["total"])) for name, count, left in rows]
     drawn = [
-        Bar(name, tokens["total"], left, share(left, tokens["total"])) for name, _, left in rows if left is not None
+        Bar(name.removesuffix(" (estimate)"), tokens["total"], left, share(left, tokens["total"]))
+        for name, _, left in rows
+        if left is not None
     ]
     return table(("", "documents", "tokens", "of total"), cells) + bars("Tokens left, level by level", drawn)
 
 
 def _groups(report: Mapping[str, Any], key: str, title: str) -> str:
     unit, left = ("tokens", "unique_tokens") if report["tokenizer"] else ("documents", "unique")
-    groups = sorted(report[key], key=lambda group: -group["bytes"])[:SHOWN]
+    names = below_common_folder([group[title] for group in report[key]])
+    groups = [{**group, title: name} for group, name in zip(report[key], names, strict=True)]
+    groups = sorted(groups, key=lambda group: -group["bytes"])[:SHOWN]
     drawn = [Bar(g[title], g[unit], g[left], f"{size(g[left])} of {size(g[unit])}") for g in groups]
     head = (title, "documents", "exact", "near", unit, "unique", "chars/token", "median", "95 %", "longest")
     rows = [
