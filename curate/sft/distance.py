@@ -14,6 +14,8 @@ for which 16u R^2 is ample, and what vanishes below the smallest float32.
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import numpy as np
 import numpy.typing as npt
 
@@ -55,9 +57,11 @@ def _squares(X: F32) -> F64:
     return squares
 
 
-def slack(dimensions: int, largest: float) -> float:
-    """Return how far a float32 squared distance may be off, for rows whose squared norm is at most `largest`."""
-    u = 2.0**-24
+def slack(dimensions: int, largest: float, u: float = 2.0**-24) -> float:
+    """Return how far a float32 squared distance may be off, for rows whose squared norm is at most `largest`.
+
+    u: unit roundoff of the arithmetic, if it is not that of float32.
+    """
     g = dimensions * u / (1 - dimensions * u)
     underflow = (dimensions + 8) * 2.0**-124
     return 1.01 * (2 * g + 16 * u) * largest + underflow
@@ -84,13 +88,12 @@ def squared_distance_reference(x: F32, y: F32) -> float:
     return total
 
 
-def nearest(A: F32, B: F32, B_times_minus_2: F32, B_squares: F32, slack: float) -> tuple[I64, F64]:
+def nearest(A: F32, B: F32, B_squares: F32, slack: float) -> tuple[I64, F64]:
     """Return for each row of `A` the nearest row of `B` and its squared distance; the lowest index wins ties.
 
-    `B_times_minus_2` and `B_squares` are -2B and the squared norms in float32, prepared by the caller, since they are
-    used again and again. Prior validation of data is assumed.
+    `B_squares` are the squared norms in float32. Prior validation of data is assumed.
     """
-    screen = A @ B_times_minus_2.T
+    screen = (-2 * A) @ B.T
     screen += B_squares
     rows, others = np.nonzero(screen <= screen.min(axis=1, keepdims=True) + 2 * slack)
     exact = squared_distances(A, rows, B, others)
@@ -108,11 +111,11 @@ def nearest_rows(X: F32, norms: F64, chosen: I64, workers: int = 1) -> tuple[I64
 
     norms: squared norms of all rows, from `squared_norms`. Prior validation of data is assumed.
     """
-    chosen = np.sort(chosen)
-    _, first = np.unique(np.ascontiguousarray(X[chosen]).view(f"V{4 * X.shape[1]}"), return_index=True)
-    chosen = chosen[np.sort(first)]  # of equal rows the lowest stands for all
+    lowest: dict[bytes, int] = {}  # of equal rows the lowest stands for all; digests, since copies would take memory
+    for row in np.sort(chosen):
+        lowest.setdefault(blake2b(X[row].tobytes(), digest_size=16).digest(), row)
+    chosen = np.fromiter(lowest.values(), np.int64, len(lowest))
     centers, squares = X[chosen], norms[chosen].astype(np.float32)
-    doubled, error = -2 * centers, slack(X.shape[1], float(norms.max()))
-    block = max(64, _SCREEN // len(chosen))
-    parts = map_blocks(lambda a, b: nearest(X[a:b], centers, doubled, squares, error), len(X), block, workers)
+    error, block = slack(X.shape[1], float(norms.max())), max(64, _SCREEN // len(chosen))
+    parts = map_blocks(lambda a, b: nearest(X[a:b], centers, squares, error), len(X), block, workers)
     return chosen[np.concatenate([part[0] for part in parts])], np.sqrt(np.concatenate([part[1] for part in parts]))

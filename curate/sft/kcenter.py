@@ -3,34 +3,29 @@
 The picks are those of the naive greedy on the float64 distances of `distance.py`, the lowest index on ties: the same
 for any block size, number of threads and device. The naive loop reads all vectors once for each pick. Here most rows
 are left alone for most picks, because distances to the picks only ever fall: an old distance is an upper bound, and a
-row whose bound is below the present maximum cannot be the next pick, whatever its true distance. So
-
-1. bring the few thousand rows with the largest bounds up to date, by one matrix product with all picks they missed;
-2. pick among them, as long as their largest distance is above the largest bound outside by more than the float error;
-   their vectors stay in the cache;
-3. go back to 1.
-
-Where several rows are within the float error of the largest distance, float64 decides (`_Bounds._farthest`).
+row whose bound is below the present maximum cannot be the next pick, whatever its true distance. `kcenter_numpy.py`
+does this on the CPU, `kcenter_torch.py` on a GPU; `kcenter_exact.py` decides near-ties for both.
 
 The first pick is the centre sample, the row nearest to the mean (on unit rows the one with the largest cosine to it):
-never row 0, never a random one. Rows that coincide with a pick come last, by lowest index, with radius 0. The radius r
+never row 0, never a random one. It is the medoid too: for squared distances the sum from x to all n rows is
+n|x - mean|^2 plus a constant. Rows that coincide with a pick come last, by lowest index, with radius 0. The radius r
 after k picks is at most twice the best possible one (the certificate: optimum >= r/2), unless initial rows were given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from curate.engine.blocks import map_blocks, one_blas_thread
+from curate.engine.blocks import one_blas_thread
 from curate.errors import UsageError
-from curate.sft.distance import F32, F64, I64, nearest, nearest_rows, slack, squared_distances, squared_norms
-
-_ACTIVE = 2048  # rows kept up to date at a time; their vectors should fit the cache (2 MB at 256 dimensions)
-_TIED = 32  # picks before an active set that had to grow is formed anew
-_BLOCK = 512  # rows of one matrix product
+from curate.sft.distance import F32, F64, I64, nearest_rows, slack, squared_distances, squared_norms
+from curate.sft.kcenter_numpy import Bounds
+from curate.sft.kcenter_state import Pick, kept_picks
 
 
 @dataclass(frozen=True)
@@ -39,31 +34,71 @@ class KCenters:
 
     indices: (k,) rows in pick order. radii: (k,) largest distance of any row to the picks so far, after each pick.
     nearest: (n,) the nearest pick or initial row of each row, lowest index on ties. distances: (n,) how far it is.
+    certificate: no k rows have a smaller radius than this, half of the last one; None where initial rows were given.
+    coincident: picks, the last ones, that coincide with earlier ones; taken by lowest index. evaluated: share of the
+    n * (k + initial) distances that it took to find the picks (those to the nearest pick, found afterwards, left out).
     """
 
     indices: I64
     radii: F64
     nearest: I64
     distances: F64
+    certificate: float | None
+    coincident: int
+    evaluated: float
 
 
 def k_center_greedy(
-    X: F32, k: int, *, first: int | None = None, initial: Sequence[int] = (), workers: int = 1
+    X: F32,
+    k: int,
+    *,
+    first: int | None = None,
+    initial: Sequence[int] = (),
+    count_initial: bool = False,
+    workers: int = 1,
+    device: str = "cpu",
+    state: str | os.PathLike[str] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> KCenters:
     """Pick `k` rows of `X` (n, d), each the farthest from the picks before it.
 
+    X may be a read-only memory map; beside it this takes (k + initial) vectors and about 60 bytes a row. On a GPU
+    (`device="cuda"`) the vectors have to fit its memory; the picks are the same.
+
     first: the first pick; None = the row nearest to the mean, or the farthest from `initial` where that is given.
-    initial: rows that are chosen already: they are not picked again and not counted. Raises UsageError on vectors that
-    cannot be compared, and on a `k`, `first` or `initial` that do not fit the number of rows.
+    initial: rows that are chosen already: they are not picked again. count_initial: `k` counts them.
+    state: a file that keeps the picks while it runs: the same call continues after an interruption or a kill; it is
+    removed at the end. on_progress: called with (picks made, picks wanted) now and then.
+    Raises UsageError on vectors that cannot be compared, on a `k`, `first` or `initial` that do not fit the number of
+    rows, on a `state` of another call and without the device; CurateError where `state` cannot be written.
     """
     norms = squared_norms(X)
+    k -= len(initial) if count_initial else 0
     _check(len(X), k, first, initial)
     if first is None and not len(initial):
         first = central_row(X, norms)
-    with one_blas_thread():
-        indices, gaps = greedy(X, norms, k, first, initial, workers)
-    near, distances = nearest_rows(X, norms, np.concatenate([np.asarray(initial, np.int64), indices]), workers)
-    return KCenters(indices, np.append(gaps[1:], distances.max()), near, distances)
+    bounds = _bounds(X, norms, k + len(initial), workers, device)
+    with one_blas_thread(), kept_picks(state, X, first, initial) as (picks, keep):
+
+        def tell() -> None:
+            keep()
+            if on_progress:
+                on_progress(len(picks), k)
+
+        _extend(bounds, len(X), k, first, initial, picks, tell)
+        indices, gaps = _arrays(picks[:k])
+        chosen = np.concatenate([np.asarray(initial, np.int64), indices])
+        near, distances = nearest_rows(X, norms, chosen, workers)
+    radii = np.append(gaps[1:], distances.max())
+    return KCenters(
+        indices=indices,
+        radii=radii,
+        nearest=near,
+        distances=distances,
+        certificate=None if len(initial) else float(radii[-1]) / 2,
+        coincident=int((gaps == 0).sum()),
+        evaluated=bounds.evaluated / (len(X) * (k + len(initial))),
+    )
 
 
 def _check(n: int, k: int, first: int | None, initial: Sequence[int]) -> None:
@@ -121,125 +156,60 @@ def greedy(
     norms: squared norms of the rows in float64. Prior validation of data is assumed. For speed, not for the answer,
     the caller holds BLAS to one thread: it works on small matrices, and many times.
     """
-    bounds = _Bounds(X, norms, k + len(initial), workers)
-    for row in initial:
+    picks: list[Pick] = []
+    _extend(Bounds(X, norms, k + len(initial), workers), len(X), k, first, initial, picks)
+    return _arrays(picks)
+
+
+def _arrays(picks: Sequence[Pick]) -> tuple[I64, F64]:
+    """Return the rows of `picks`, and their distances (not squared)."""
+    return np.array([row for row, _ in picks], dtype=np.int64), np.sqrt([gap for _, gap in picks])
+
+
+class _Bounds(Protocol):
+    """Bounds on the distances to the chosen rows, on some device; see `kcenter_numpy.Bounds`."""
+
+    evaluated: int
+
+    def choose(self, row: int) -> None: ...
+    def start(self) -> None: ...
+    def run(self, budget: int) -> list[tuple[int, float]]: ...
+
+
+def _bounds(X: F32, norms: F64, capacity: int, workers: int, device: str) -> _Bounds:
+    if device == "cpu":
+        return Bounds(X, norms, capacity, workers)
+    if device != "cuda":
+        raise UsageError(f"device is {device!r}, but it must be cpu or cuda", "Give one of these.")
+    import torch
+
+    from curate.sft.kcenter_torch import TorchBounds
+
+    if not torch.cuda.is_available():
+        raise UsageError("device is cuda, but torch sees no GPU", "Use cpu, or install a CUDA build of torch.")
+    return TorchBounds(X, norms, capacity, device)
+
+
+def _extend(
+    bounds: _Bounds,
+    n: int,
+    k: int,
+    first: int | None,
+    initial: Sequence[int],
+    picks: list[Pick],
+    tell: Callable[[], None] = lambda: None,
+) -> None:
+    """Extend `picks` in place until they are `k`, calling `tell` after each step."""
+    if not picks and first is not None:
+        picks.append((first, np.nan))
+    for row in (*initial, *(row for row, _ in picks[:k])):
         bounds.choose(row)
-    picks: list[int] = []
-    gaps: list[float] = []
-    if first is not None:
-        picks.append(first)
-        gaps.append(np.nan)
-        bounds.choose(first)
-    bounds.refresh(np.arange(len(X)))
+    bounds.start()
     while len(picks) < k:
-        for row, gap in bounds.run(k - len(picks)):
-            picks.append(row)
-            gaps.append(gap)
-        if gaps[-1] == 0:  # every row that is left coincides with a pick
-            rest = np.setdiff1d(np.arange(len(X)), [*initial, *picks])[: k - len(picks)]
-            picks.extend(rest.tolist())
-            gaps.extend([0.0] * len(rest))
-    return np.array(picks, dtype=np.int64), np.sqrt(np.array(gaps))
-
-
-class _Bounds:
-    """Upper bounds on the squared distance of each row to the chosen rows; see the module's docstring.
-
-    upper (float32) is within `error` of the distance to the first `seen` chosen rows; -inf for a chosen row.
-    exact (float64) is the true distance to the first `exact_seen` chosen rows; inf where never computed.
-    """
-
-    def __init__(self, X: F32, norms: F64, capacity: int, workers: int) -> None:
-        n, d = X.shape
-        self.X, self.squares, self.workers = X, norms.astype(np.float32), workers
-        self.error = slack(d, float(norms.max()))
-        self.chosen = np.empty(capacity, dtype=np.int64)
-        self.centers, self.doubled = np.empty((capacity, d), np.float32), np.empty((capacity, d), np.float32)
-        self.count = 0
-        self.upper, self.seen = np.full(n, np.inf, dtype=np.float32), np.zeros(n, dtype=np.int32)
-        self.exact, self.exact_seen = np.full(n, np.inf), np.zeros(n, dtype=np.int32)
-
-    def choose(self, row: int) -> None:
-        """Add a row to the chosen ones; no bound but its own changes."""
-        self.chosen[self.count] = row
-        self.centers[self.count] = self.X[row]
-        self.doubled[self.count] = -2 * self.X[row]
-        self.count += 1
-        self.upper[row] = -np.inf
-
-    def run(self, budget: int) -> list[tuple[int, float]]:
-        """Choose up to `budget` rows, at least one, from those with the largest bounds; return them with distances."""
-        rows, floor = self._active()
-        if len(rows) > _ACTIVE:  # ties made it so large that its vectors do not fit the cache: try again soon
-            budget = min(budget, _TIED)
-        block, squares, upper = self.X[rows], self.squares[rows], self.upper[rows]
-        found: list[tuple[int, float]] = []
-        while len(found) < budget and (top := float(upper.max())) > floor:
-            close = rows[upper >= top - 2 * self.error]
-            row, gap = self._farthest(close)
-            found.append((row, gap))
-            self.choose(row)
-            if gap == 0:
-                break
-            fresh = block @ self.doubled[self.count - 1]
-            fresh += self.squares[row]
-            fresh += squares
-            np.minimum(upper, fresh, out=upper)
-            upper[np.searchsorted(rows, row)] = -np.inf
-        self.upper[rows], self.seen[rows] = upper, self.count
-        return found
-
-    def _active(self) -> tuple[I64, float]:
-        """Return rows, brought up to date, ascending, and the bound above which the next pick is surely one of them."""
-        size = _ACTIVE
-        while size < len(self.upper):
-            order = np.argpartition(self.upper, len(self.upper) - size - 1)
-            floor = float(self.upper[order[-size - 1]]) + 2 * self.error
-            rows = np.sort(order[-size:])
-            stale = rows[self.seen[rows] < self.count]
-            self.refresh(stale)
-            if float(self.upper[rows].max()) > floor:
-                return rows, floor
-            if not len(stale):  # more rows than these share the largest distance
-                size *= 2
-        rows = np.arange(len(self.upper))
-        self.refresh(rows[self.seen < self.count])
-        return rows, -np.inf
-
-    def refresh(self, rows: I64) -> None:
-        """Fold into the bounds of `rows` the chosen rows that they have not seen."""
-        rows = rows[np.argsort(self.seen[rows], kind="stable")]
-
-        def fold(start: int, stop: int) -> None:
-            part = rows[start:stop]
-            missed = slice(self.seen[part[0]], self.count)  # the first of them missed most
-            product = self.X[part] @ self.doubled[missed].T
-            product += self.squares[self.chosen[missed]]
-            self.upper[part] = np.minimum(self.upper[part], product.min(axis=1) + self.squares[part])
-
-        if len(rows) > _BLOCK:
-            map_blocks(fold, len(rows), _BLOCK, self.workers)
-        elif len(rows):
-            fold(0, len(rows))
-        self.seen[rows] = self.count
-
-    def _farthest(self, rows: I64) -> tuple[int, float]:
-        """Return which of `rows` is farthest from the chosen rows, in float64, lowest index on ties; and its square.
-
-        Old exact distances are upper bounds too: only the largest has to be brought up to date, until it stays largest.
-        """
-        unknown = rows[np.isinf(self.exact[rows])]
-        for start in range(0, len(unknown), _BLOCK):
-            self._measure(unknown[start : start + _BLOCK], 0)
-        while True:
-            row = int(rows[np.argmax(self.exact[rows])])
-            if self.exact_seen[row] == self.count:
-                return row, float(self.exact[row])
-            self._measure(np.array([row]), int(self.exact_seen[row]))
-
-    def _measure(self, rows: I64, since: int) -> None:
-        missed = slice(since, self.count)
-        squares = self.squares[self.chosen[missed]]
-        _, squared = nearest(self.X[rows], self.centers[missed], self.doubled[missed], squares, self.error)
-        self.exact[rows] = np.minimum(self.exact[rows], squared)
-        self.exact_seen[rows] = self.count
+        found = bounds.run(k - len(picks))
+        if found[-1][1] == 0:  # every row that is left coincides with a pick
+            done = [*initial, *(row for row, _ in picks + found)]
+            rest = np.setdiff1d(np.arange(n), done)[: k - len(picks) - len(found)]
+            found += [(row, 0.0) for row in rest.tolist()]
+        picks += found
+        tell()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from curate.engine.blocks import one_blas_thread
 from curate.errors import UsageError
-from curate.sft import kcenter
+from curate.sft import kcenter, kcenter_numpy
 from curate.sft.distance import squared_distance_reference
 from curate.sft.kcenter import k_center_greedy, k_center_greedy_reference
 
@@ -65,9 +65,11 @@ def test_same_as_the_reference(kind, n, d, data, seed, whole):
     initial = [] if whole else data.draw(st.lists(st.integers(0, n - 1), unique=True, max_size=n - 1))
     k = data.draw(st.integers(1, n - len(initial)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kcenter, "_ACTIVE", data.draw(st.integers(1, 11)))
-        patch.setattr(kcenter, "_BLOCK", data.draw(st.integers(1, 5)))
-        patch.setattr(kcenter, "_TIED", data.draw(st.integers(1, 3)))
+        patch.setattr(kcenter_numpy, "_ABOVE", data.draw(st.integers(1, 11)))
+        patch.setattr(kcenter_numpy, "_WIDE", data.draw(st.integers(1, 30)))
+        patch.setattr(kcenter_numpy, "_CENTERS", data.draw(st.integers(1, 4)))
+        patch.setattr(kcenter_numpy, "_ROWS", data.draw(st.integers(1, 5)))
+        patch.setattr(kcenter_numpy, "_TIED", data.draw(st.integers(1, 3)))
         check(X, k, initial=initial)
 
 
@@ -75,8 +77,8 @@ def test_same_as_the_reference(kind, n, d, data, seed, whole):
 @pytest.mark.parametrize(("active", "block"), [(20, 7), (64, 512)])
 def test_same_as_the_reference_with_rows_of_any_age(kind, active, block, monkeypatch):
     """The same when rows come back to the active set after missing different numbers of picks."""
-    monkeypatch.setattr(kcenter, "_ACTIVE", active)
-    monkeypatch.setattr(kcenter, "_BLOCK", block)
+    monkeypatch.setattr(kcenter_numpy, "_ABOVE", active)
+    monkeypatch.setattr(kcenter_numpy, "_ROWS", block)
     X = vectors(kind, 400, 3, np.random.default_rng(7))
     assert k_center_greedy(X, 120).indices.tolist() == k_center_greedy_reference(X, 120)
 
