@@ -11,7 +11,8 @@ import re
 
 import polars as pl
 
-from curate.sft.filters.text import first, mentions, without_code
+from curate.data.lexicon import without_code
+from curate.sft.filters.text import first, mentions
 
 _MEDIUM = (
     r"(?:image|picture|photo(?:graph)?|painting|drawing|sketch|artwork|illustration|cartoon|comic(?: strip)?"

@@ -18,8 +18,9 @@ from collections.abc import Callable
 
 import polars as pl
 
+from curate.data.lexicon import prose, without_code
 from curate.sft.filters import Rule
-from curate.sft.filters.text import first, free_of, mentions, prose, spans, without_code
+from curate.sft.filters.text import first, free_of, mentions, spans
 
 _RESPONSE = pl.col("response")
 _HAS_TOOLS = pl.col("chat").str.contains('],"tools":[', literal=True)  # quotes inside a text are escaped

@@ -1,4 +1,4 @@
-"""Text preparation that filters share: look closely at the few rows that a cheap screen hits, and see only the prose.
+"""What filters share: look closely at the few rows that a cheap screen hits.
 
 Polars' regular expressions are fast and linear, but know no look-arounds and no back references. So a rule screens
 every row with them or with a list of words, and a plain Python function decides on the rows hit. The function may be
@@ -14,32 +14,6 @@ from itertools import starmap
 import polars as pl
 
 from curate.sft.filters import Rule
-
-# Each form ends at the next opening of its kind, so that no text takes more than linear time.
-_CODE = re.compile(
-    r"(?P<fence>```|~~~).*?(?:(?P=fence)|\Z)"  # a fence that is not closed runs to the end
-    r"|`[^`\n]+`"
-    r"|<(?P<tag>pre|code)\b[^<>]*>(?:(?!<(?:pre|code)\b).)*?</(?P=tag)>",
-    re.S | re.I,
-)
-_NOT_PROSE = re.compile(
-    r"^[ \t]*>[^\n]*$"  # block quotes
-    r'|"[^"\n]{1,400}"|“[^“”]{1,400}”|‘[^‘’\n]{1,400}’|«[^«»]{1,400}»|「[^「」]{1,400}」|『[^『』]{1,400}』|《[^《》]{1,400}》'
-    r"|(?:https?://|www\.)[^\s，。；、）】》]+"
-    r"|\$\$[^$]+\$\$|\\\((?:(?!\\\().)+?\\\)|\\\[(?:(?!\\\[).)+?\\\]"
-    r"|\$(?=\S)[^$\n]{1,200}(?<=\S)\$(?!\d)",  # not the two prices of "$5 or $6"
-    re.M | re.S,
-)
-
-
-def without_code(text: str) -> str:
-    """Replace fenced and inline code by a space, so that its neighbours do not grow together."""
-    return _CODE.sub(" ", text)
-
-
-def prose(text: str) -> str:
-    """Replace code, quotations of up to 400 characters, URLs and LaTeX by a space: what the author says in prose."""
-    return _NOT_PROSE.sub(" ", without_code(text))
 
 
 def mentions(text: pl.Expr, words: str) -> pl.Expr:

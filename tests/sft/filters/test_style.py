@@ -7,8 +7,8 @@ import json
 import polars as pl
 import pytest
 
+from curate.data.lexicon import prose, without_code
 from curate.sft.filters import style
-from curate.sft.filters.text import prose, without_code
 
 ASK = "Explain it."
 
