@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.sft import quota
+from curate.data import quota
 from curate.sft.embed import load
 from curate.sft.kcenter import k_center_greedy
 from curate.sft.kmeans import spherical_kmeans

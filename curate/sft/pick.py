@@ -118,7 +118,7 @@ def _check(
         label = int(wrong[0]) if len(wrong) else 0
         raise UsageError(
             f"the quota of cluster {label} is {quotas[label]}, but it has {sizes[label]} rows",
-            "Make quotas with curate.sft.quota, at least 1 in all",
+            "Make quotas with curate.data.quota, at least 1 in all",
         )
     return sizes
 

@@ -18,11 +18,12 @@ import polars as pl
 from numpy.random import SeedSequence  # imported before the work begins: its import swallows Ctrl-C
 
 from curate.config import resolve
+from curate.data import quota
 from curate.data.manifest import OutputDirectory
 from curate.data.read import read_rows
 from curate.errors import CurateError, UsageError
 from curate.report.progress import Stages
-from curate.sft import coverage, filters, ledger, quota
+from curate.sft import coverage, filters, ledger
 from curate.sft.config import SelectConfig
 from curate.sft.duplicates import mark_exact
 from curate.sft.embed import load as load_embedder

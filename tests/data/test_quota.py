@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import UsageError
-from curate.sft.quota import budget, one_each_then_fill, water_fill, water_fill_reference
+from curate.data.quota import budget, one_each_then_fill, water_fill, water_fill_reference
 
 SIZES = st.lists(st.one_of(st.integers(0, 6), st.integers(0, 5000)), max_size=30)
 
