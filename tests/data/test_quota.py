@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.errors import UsageError
 from curate.data.quota import budget, one_each_then_fill, water_fill, water_fill_reference
+from curate.errors import UsageError
 
 SIZES = st.lists(st.one_of(st.integers(0, 6), st.integers(0, 5000)), max_size=30)
 
