@@ -25,9 +25,9 @@ def open_ledger(frame: pl.DataFrame, unreadable: pl.DataFrame) -> pl.DataFrame:
     The id is the blake2b-128 of the canonical chat (of the raw text where a row is unreadable), so that it follows
     the content and not the place; later copies of the same content get `-1`, `-2`, ...
     """
-    content = frame["chat"].to_list()
     broken = iter(unreadable["text"].to_list())
-    digests = [blake2b(_bytes(next(broken) if text is None else text), digest_size=16).hexdigest() for text in content]
+    chats = iter(frame["chat"])  # some thousands at a time become Python objects, not all
+    digests = [blake2b(_bytes(next(broken) if text is None else text), digest_size=16).hexdigest() for text in chats]
     copy = pl.int_range(pl.len()).over("digest")
     suffix = pl.when(copy == 0).then(pl.lit("")).otherwise(pl.format("-{}", copy))
     return (
