@@ -22,12 +22,12 @@ from curate.data import quota
 from curate.data.manifest import OutputDirectory
 from curate.data.read import read_rows
 from curate.errors import CurateError, UsageError
-from curate.report.progress import Stages
+from curate.report.progress import Advance, Stages
 from curate.sft import coverage, filters, ledger
 from curate.sft.config import SelectConfig
 from curate.sft.duplicates import mark_exact
 from curate.sft.embed import load as load_embedder
-from curate.sft.kmeans import spherical_kmeans
+from curate.sft.kmeans import kmeans
 from curate.sft.pick import Picks, pick_in_clusters, similarity_to_mean
 from curate.sft.report import build_report
 from curate.sft.selection import Selection
@@ -110,7 +110,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
 
     def pick(k: int) -> tuple[Groups, Picks]:
         with stages("cluster"):
-            groups = group_rows(pool, live["task"].gather(candidates), k, config, cluster_seed)
+            groups = group_rows(pool, live["task"].gather(candidates), k, config, cluster_seed, stages.advance)
         with stages("pick"):
             sizes = np.bincount(groups.labels, minlength=len(groups.names)).tolist()
             quotas = quota.one_each_then_fill(sizes, k, config.tau)
@@ -124,6 +124,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     else:
         groups, picked = fit_tokens(pick, live["n_tokens"].to_numpy()[candidates], config.budget_tokens)
     chosen = candidates[picked.rows]
+    notes += sampled(groups, len(pool))
 
     with stages("coverage"):
         nearest, distance = coverage.nearest_selected(vectors, chosen, workers=config.workers)
@@ -172,13 +173,14 @@ def rows_wanted(table: pl.DataFrame, available: int, config: SelectConfig) -> in
     return k
 
 
-def group_rows(pool: np.ndarray, tasks: pl.Series, k: int, config: SelectConfig, seed: int) -> Groups:
+def group_rows(pool: np.ndarray, tasks: pl.Series, k: int, config: SelectConfig, seed: int, advance: Advance) -> Groups:
     """Put the candidate rows into groups: K-means clusters, tasks, or one pool."""
     kind = config.scope
     if kind == "auto":
         kind = "cluster" if config.task_column is None else "task"
     if kind == "cluster":
-        found = spherical_kmeans(pool, cluster_count(len(pool), k, config.clusters), seed=seed, workers=config.workers)
+        clusters = cluster_count(len(pool), k, config.clusters)
+        found = kmeans(pool, clusters, seed=seed, workers=config.workers, on_progress=advance)
         about = {"objective": found.objective, "iterations": found.iterations, "fitted_rows": found.fitted_rows}
         return Groups("cluster", found.labels, found.similarity, [str(c) for c in range(len(found.centers))], about)
     if kind == "task":
@@ -188,6 +190,14 @@ def group_rows(pool: np.ndarray, tasks: pl.Series, k: int, config: SelectConfig,
     else:
         names, labels = ["(one pool)"], np.zeros(len(pool), dtype=np.int32)
     return Groups(kind, labels, similarity_to_mean(pool, labels), names, {})
+
+
+def sampled(groups: Groups, rows: int) -> list[str]:
+    """Return a note where the clusters were fitted on a part of the rows."""
+    fitted = groups.about.get("fitted_rows", rows)
+    if fitted == rows:
+        return []
+    return [f"K-means was fitted on a sample of {fitted:,} of {rows:,} rows; then each row went to its nearest centre"]
 
 
 def cluster_count(n: int, k: int, rule: str | int) -> int:
