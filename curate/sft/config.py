@@ -26,6 +26,7 @@ from curate.errors import UsageError
 
 _SAME_ROWS = {"workers", "chunk_size", "force", "strict"}  # options that do not change what is selected
 FORMATS = ("messages", "alpaca", "sharegpt", "prompt-completion")
+K_CENTER = "k-center"  # the default strategy, the only one that picks in clusters
 
 
 def _clusters(text: str) -> str | int:
@@ -66,6 +67,10 @@ class SelectConfig:
     device: str = option("where models run", default="auto", choices=("auto", "cpu", "cuda"))
     dtype: str = option("precision of a transformer; bf16 is faster on a GPU, and changes picks", default="fp32",
                         choices=("fp32", "bf16"))  # fmt: skip
+    strategy: str = option(
+        "k-center, facility-location, prob-cover, cluster-medoids, repr-filter, longest, or random", default=K_CENTER,
+        metavar="NAME",
+    )  # fmt: skip
     clusters: str | int = option(
         "clusters of K-means: auto is half the budget, sqrt is the root of half the rows", default="auto",
         parse=_clusters, metavar="auto|sqrt|N",
@@ -102,6 +107,19 @@ class SelectConfig:
             )
         if self.scope == "task" and self.task_column is None:
             raise UsageError("--scope task needs to know the task of a row", "Add --task-column NAME.")
+        if self.strategy != K_CENTER:
+            self._refuse_clusters()
+
+    def _refuse_clusters(self) -> None:
+        default = {name: self.__dataclass_fields__[name].default for name in ("clusters", "core")}
+        asked = [f"--{name}" for name, value in default.items() if getattr(self, name) != value]
+        if self.scope == "cluster":
+            asked.append("--scope cluster")
+        if asked:
+            raise UsageError(
+                f"{' and '.join(asked)} is for --strategy {K_CENTER}: {self.strategy} picks from one pool or in tasks",
+                "Leave it out.",
+            )
 
     def command_line(self, paths: Sequence[str]) -> str:
         """Return the command that selects the same rows from `paths`: what differs from the defaults, however set."""

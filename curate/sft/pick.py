@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,11 @@ class Picks:
         """Return the first k picks."""
         return Picks(self.rows[:k], self.cluster[:k], self.order[:k], self.radius[:k])
 
-    def counts(self) -> dict[str, int]:
+    def notes(self, strategy: str) -> list[str]:
+        """Return what should be said aloud about the picks of `strategy`."""
+        return []
+
+    def counts(self) -> dict[str, Any]:
         """Return how many picks are centre samples, K-Center-Greedy picks, and coincide with an earlier pick."""
         repeats = int((self.radius == 0).sum())
         centers = int((self.order == 0).sum())

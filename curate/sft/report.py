@@ -69,7 +69,7 @@ def build_report(
         "sources": [source._asdict() for source in rows.sources],
         "embedder": dict(embedder),
         "clusters": _groups(groups, picked),
-        "picks": picked.counts(),
+        "picks": {"strategy": config.strategy, **picked.counts()},
         "coverage": dict(coverage),
         "random": {"coverage": mean_and_sd(chance), "selections": len(chance), "seeds": list(seeds)},
         "tokens": _tokens(table, selected, tokens, config),

@@ -23,8 +23,8 @@ from curate.data.manifest import OutputDirectory
 from curate.data.read import read_rows
 from curate.errors import CurateError, UsageError
 from curate.report.progress import Advance, Stages
-from curate.sft import coverage, filters, ledger
-from curate.sft.config import SelectConfig
+from curate.sft import coverage, filters, ledger, strategies
+from curate.sft.config import K_CENTER, SelectConfig
 from curate.sft.duplicates import mark_exact
 from curate.sft.embed import load as load_embedder
 from curate.sft.kmeans import kmeans
@@ -71,6 +71,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
 
     with stages("load"):  # first, so that a name that is not known costs no reading
         rules = filters.resolve(config.filters)
+        strategy = strategies.load(config.strategy)
         embedder = load_embedder(
             config.embedder,
             device=config.device,
@@ -107,6 +108,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
 
     candidates = np.flatnonzero(~live["holdout"].to_numpy())
     pool = np.ascontiguousarray(vectors[candidates]) if len(candidates) < len(vectors) else vectors
+    lengths = live["response"].gather(candidates).str.len_bytes().to_numpy().astype(np.int64)
 
     def pick(k: int) -> tuple[Groups, Picks]:
         with stages("cluster"):
@@ -114,6 +116,11 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
         with stages("pick"):
             sizes = np.bincount(groups.labels, minlength=len(groups.names)).tolist()
             quotas = quota.one_each_then_fill(sizes, k, config.tau)
+            if strategy is not None:
+                return groups, strategies.pick_in_groups(
+                    strategy, pool, groups.labels, quotas, groups.names,
+                    lengths=lengths, seed=cluster_seed, workers=config.workers,
+                )  # fmt: skip
             core = 1.0 if groups.kind == "global" else float(config.core)
             return groups, pick_in_clusters(
                 pool, groups.labels, groups.similarity, quotas, core=core, workers=config.workers
@@ -125,6 +132,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
         groups, picked = fit_tokens(pick, live["n_tokens"].to_numpy()[candidates], config.budget_tokens)
     chosen = candidates[picked.rows]
     notes += sampled(groups, len(pool))
+    notes += picked.notes(config.strategy)
 
     with stages("coverage"):
         nearest, distance = coverage.nearest_selected(vectors, chosen, workers=config.workers)
@@ -177,7 +185,8 @@ def group_rows(pool: np.ndarray, tasks: pl.Series, k: int, config: SelectConfig,
     """Put the candidate rows into groups: K-means clusters, tasks, or one pool."""
     kind = config.scope
     if kind == "auto":
-        kind = "cluster" if config.task_column is None else "task"
+        without_tasks = "cluster" if config.strategy == K_CENTER else "global"
+        kind = without_tasks if config.task_column is None else "task"
     if kind == "cluster":
         clusters = cluster_count(len(pool), k, config.clusters)
         found = kmeans(pool, clusters, seed=seed, workers=config.workers, on_progress=advance)

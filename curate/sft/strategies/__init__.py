@@ -21,10 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import UsageError, unknown_name
+from curate.sft.config import K_CENTER
 from curate.sft.distance import F32, I64, squared_norms
 from curate.sft.pick import Picks
-
-K_CENTER = "k-center"
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,17 @@ class StrategyPicks(Picks):
             self.rows[:k], self.cluster[:k], self.order[:k], self.radius[:k], self.beyond[:k], self.details
         )
 
+    def notes(self, strategy: str) -> list[str]:
+        """Return what should be said aloud: rows beyond the rule, and rules measured on a sample."""
+        beyond = int(self.beyond.sum())
+        notes = []
+        if beyond:
+            notes.append(f"{strategy} had no more rows to give: {beyond:,} others make up the {len(self.rows):,}")
+        samples = [detail["sampled_rows"] for detail in self.details if "sampled_rows" in detail]
+        if samples:
+            notes.append(f"{strategy} measured rows on a seeded sample of {min(samples):,}, not on the whole pool")
+        return notes
+
     def counts(self) -> dict[str, Any]:
         """Return how many picks the rule gave, and how many make up the number."""
         beyond = int(self.beyond.sum())
@@ -73,16 +83,13 @@ def names() -> list[str]:
     return [K_CENTER, *sorted(name.replace("_", "-") for name in found)]
 
 
-def parse(name: str) -> str:
-    """Return `name` if it is a strategy; raise UsageError with the nearest known names otherwise."""
+def load(name: str) -> Strategy | None:
+    """Return the strategy of that name, None for `k-center`; raise UsageError if there is none, with the nearest."""
     if name not in names():
         raise unknown_name("strategy", name, names())
-    return name
-
-
-def load(name: str) -> Strategy:
-    """Return the strategy of that name, which is not `k-center`; UsageError with the nearest names if there is none."""
-    strategy: Strategy = import_module(f"{__name__}.{parse(name).replace('-', '_')}").pick
+    if name == K_CENTER:
+        return None
+    strategy: Strategy = import_module(f"{__name__}.{name.replace('-', '_')}").pick
     return strategy
 
 

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 def pick(X: F32, k: int, *, lengths: I64 | None = None, seed: int = 0, workers: int = 1) -> Chosen:
     """Choose `k` of the unit rows of `X` (n, d), each the nearest to the centre of a cluster, lowest index on ties.
 
-    Above 200,000 rows K-means fits a sample (`about["fitted_rows"]`). Raises UsageError on rows that are not of length
+    Above 200,000 rows K-means fits a sample (`about["sampled_rows"]`). Raises UsageError on rows that are not of length
     1 (or 0), and unless 1 <= k <= n.
     """
     check(X, k)
     found = spherical_kmeans(X, k, seed=seed, workers=workers)
     rows = by_closeness(found.labels, found.similarity)[:k]
     clusters = len(np.unique(found.labels))
-    return Chosen(rows, k - clusters, {"fitted_rows": found.fitted_rows, "clusters": clusters})
+    sampled = {"sampled_rows": found.fitted_rows} if found.fitted_rows < len(X) else {}
+    return Chosen(rows, k - clusters, {"clusters": clusters, **sampled})
 
 
 def by_closeness(labels: npt.NDArray[np.integer], similarity: F32) -> I64:

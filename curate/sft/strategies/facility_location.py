@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def pick(X: F32, k: int, *, lengths: I64 | None = None, seed: int = 0, workers: int = 1) -> Chosen:
     """Choose `k` of the unit rows of `X` (n, d) that raise f the most, one after the other.
 
-    Above 65,536 rows, f is measured on a seeded sample of them (`about["measured_rows"]`). Rows that would not raise f
+    Above 65,536 rows, f is measured on a seeded sample of them (`about["sampled_rows"]`). Rows that would not raise f
     come last, by lowest index. Raises UsageError on rows that are not of length 1 (or 0), and unless 1 <= k <= n.
     """
     check(X, k)
     sample = sample_to_cover(len(X), k, seed)
     rows, beyond = greedy_cover(X, k, _objective(), sample, workers)
-    return Chosen(rows, beyond, {"measured_rows": len(sample)})
+    return Chosen(rows, beyond, {"sampled_rows": len(sample)} if len(sample) < len(X) else {})
 
 
 def pick_reference(X: F32, k: int) -> list[int]:

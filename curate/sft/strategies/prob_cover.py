@@ -36,7 +36,7 @@ def pick(
 ) -> Chosen:
     """Choose `k` of the unit rows of `X` (n, d) whose balls of `radius` (L2) hold the most rows.
 
-    Above 65,536 rows, a seeded sample of them is to be covered (`about["measured_rows"]`). When no row is left that
+    Above 65,536 rows, a seeded sample of them is to be covered (`about["sampled_rows"]`). When no row is left that
     covers a new one the rest comes by lowest index. A row of zeros covers nothing. Raises UsageError on rows that are
     not of length 1 (or 0), on a radius outside (0, 2), and unless 1 <= k <= n.
     """
@@ -47,7 +47,8 @@ def pick(
         raise UsageError(f"the radius is {radius}, but unit rows are between 0 and 2 apart", "Give one between these")
     sample = sample_to_cover(len(X), k, seed)
     rows, beyond = greedy_cover(X, k, _objective(radius), sample, workers)
-    return Chosen(rows, beyond, {"ball_radius": radius, "measured_rows": len(sample)})
+    sampled = {"sampled_rows": len(sample)} if len(sample) < len(X) else {}
+    return Chosen(rows, beyond, {"ball_radius": radius, **sampled})
 
 
 def pick_reference(X: F32, k: int, radius: float) -> list[int]:

@@ -1,0 +1,96 @@
+"""`curate select --strategy NAME`: exact numbers, named in the report, contradictions refused."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import curate
+from curate.config import options
+from curate.errors import UsageError
+from curate.sft import strategies
+from curate.sft.config import SelectConfig
+
+SAMPLE = Path(__file__).parents[2] / "pipelines/sample_pool.jsonl"
+NAMES = [name for name in strategies.names() if name != strategies.K_CENTER]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_strategy_gives_k_rows_of_one_pool(name):
+    """The report names it and its picks add up; no row has a cluster or a radius."""
+    selection = curate.select_rows(SAMPLE, count=31, strategy=name, workers=1)
+    picks = selection.report["picks"]
+    assert selection.rows.height == 31
+    assert picks["strategy"] == name
+    assert picks["by_rule"] + picks["beyond_rule"] == 31
+    assert selection.report["clusters"]["kind"] == "global"
+    assert selection.ledger.select(pl.col("cluster", "radius_at_pick").null_count()).row(0) == (611, 611)
+
+
+def test_the_default_is_k_center():
+    """Naming the default changes no row."""
+    want = curate.select_rows(SAMPLE, count=31, workers=1)
+    got = curate.select_rows(SAMPLE, count=31, strategy="k-center", workers=1)
+    assert got.ledger.equals(want.ledger)
+    assert got.report["picks"] == want.report["picks"]
+    assert got.report["picks"]["strategy"] == "k-center"
+
+
+def test_tasks_share_out_the_budget():
+    """With a task column the quotas are those of the default strategy."""
+    by = {
+        name: curate.select_rows(SAMPLE, count=50, task_column="topic", strategy=name, workers=1)
+        for name in ("k-center", "facility-location")
+    }
+    quotas = [selection.report["clusters"]["quotas"] for selection in by.values()]
+    assert quotas[0] == quotas[1]
+    assert by["facility-location"].report["clusters"]["kind"] == "task"
+
+
+def test_longest_takes_the_longest_answers():
+    """Length is that of the answer in bytes."""
+    selection = curate.select_rows(SAMPLE, count=9, strategy="longest", workers=1)
+    live = selection.ledger.filter(pl.col("drop_reason").is_null())
+    size = live["response"].str.len_bytes().sort(descending=True)
+    assert selection.rows["response"].str.len_bytes().to_list() == size[:9].to_list()
+
+
+@pytest.mark.parametrize("name", ["facility-location", "cluster-medoids"])
+def test_order_and_workers_do_not_matter(name, tmp_path):
+    """Shuffled lines and more workers select the same rows in the same order."""
+    lines = SAMPLE.read_bytes().splitlines()
+    random.Random(2).shuffle(lines)
+    shuffled = tmp_path / "shuffled.jsonl"
+    shuffled.write_bytes(b"\n".join(lines))
+    want = curate.select_rows(SAMPLE, count=20, strategy=name, workers=1).rows["id"].to_list()
+    assert curate.select_rows(shuffled, count=20, strategy=name, workers=2).rows["id"].to_list() == want
+
+
+def test_rows_beyond_the_rule_are_said_aloud():
+    """Once every row is covered, the run says how many rows make up the number."""
+    selection = curate.select_rows(SAMPLE, count=540, strategy="prob-cover", workers=1)
+    beyond = selection.report["picks"]["beyond_rule"]
+    assert beyond > 0
+    assert f"prob-cover had no more rows to give: {beyond} others make up the 540" in selection.report["notes"]
+
+
+@pytest.mark.parametrize("option", [{"core": "0.5"}, {"clusters": "12"}, {"scope": "cluster"}])
+def test_options_of_clusters_are_refused(option):
+    """No other strategy picks in clusters."""
+    with pytest.raises(UsageError, match=f"--{next(iter(option))}.* is for --strategy k-center"):
+        curate.select_rows(SAMPLE, count=5, strategy="longest", **option)
+
+
+def test_an_unknown_strategy_costs_no_reading():
+    """The name is looked up before the pool is."""
+    with pytest.raises(UsageError, match="unknown strategy 'facility'"):
+        curate.select_rows("no such file.jsonl", count=5, strategy="facility")
+
+
+def test_help_names_every_strategy():
+    """The option's help lists what is in the package."""
+    text = options(SelectConfig)["strategy"].help
+    assert all(name in text for name in strategies.names())
