@@ -116,6 +116,6 @@ def nearest_rows(X: F32, norms: F64, chosen: I64, workers: int = 1) -> tuple[I64
         lowest.setdefault(blake2b(X[row].tobytes(), digest_size=16).digest(), row)
     chosen = np.fromiter(lowest.values(), np.int64, len(lowest))
     centers, squares = X[chosen], norms[chosen].astype(np.float32)
-    error, block = slack(X.shape[1], float(norms.max())), max(64, _SCREEN // len(chosen))
+    error, block = slack(X.shape[1], float(norms.max())), min(2048, max(64, _SCREEN // len(chosen)))
     parts = map_blocks(lambda a, b: nearest(X[a:b], centers, squares, error), len(X), block, workers)
     return chosen[np.concatenate([part[0] for part in parts])], np.sqrt(np.concatenate([part[1] for part in parts]))

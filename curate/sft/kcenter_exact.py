@@ -36,14 +36,22 @@ class Chosen:
 
     def farthest(self, rows: I64) -> tuple[int, float]:
         """Return which of `rows` (ascending) is farthest from the chosen, lowest on ties, and its squared distance."""
-        unknown = rows[np.isinf(self._exact[rows])]
-        for start in range(0, len(unknown), _BLOCK):
-            self._measure(unknown[start : start + _BLOCK], 0)
+        self.meet(rows)
         while True:
             row = int(rows[np.argmax(self._exact[rows])])
             if self._seen[row] == self.count:
                 return row, float(self._exact[row])
             self._measure(np.array([row]), int(self._seen[row]))
+
+    def knows(self, rows: I64) -> bool:
+        """Say whether all `rows` have been measured once."""
+        return bool(np.isfinite(self._exact[rows]).all())
+
+    def meet(self, rows: I64) -> None:
+        """Measure those of `rows` that have never been measured; many together cost far less than one by one."""
+        unknown = rows[np.isinf(self._exact[rows])]
+        for start in range(0, len(unknown), _BLOCK):
+            self._measure(unknown[start : start + _BLOCK], 0)
 
     def pick(self, rows: I64, level: float, budget: int) -> list[tuple[int, float]]:
         """Choose up to `budget` of `rows`, at least one, each the farthest, while their squares are above `level`.

@@ -22,6 +22,7 @@ from curate.sft.kcenter_exact import Chosen
 _ABOVE = 16384  # bounds above the floor: half as many or twice as many take a tenth longer at 300,000 rows
 _WIDE = 16384  # rows above the floor whose vectors are not copied any more
 _TIED = 32  # picks among so many rows before their bounds are lowered again
+_SOON = 32  # rows measured together in float64, since they are likely to be picked soon
 _SAMPLE = 65536  # bounds that the floor is judged by
 _ROWS, _CENTERS = 1024, 128  # shape of one matrix product
 
@@ -58,7 +59,10 @@ class Bounds:
         block *= -2
         found: list[tuple[int, float]] = []
         while len(found) < budget and (top := float(upper.max())) > floor:
-            row, gap = self.chosen.farthest(rows[upper >= top - 2 * self.error])
+            close = rows[upper >= top - 2 * self.error]
+            if not self.chosen.knows(close):
+                self.chosen.meet(rows[np.argsort(-upper)[:_SOON]])
+            row, gap = self.chosen.farthest(close)
             found.append((row, gap))
             self.choose(row)
             if gap == 0:

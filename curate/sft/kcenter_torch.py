@@ -1,9 +1,9 @@
 """Upper bounds on the distance of each row to the chosen rows, on a GPU: the inner part of K-Center-Greedy.
 
 The algorithm of `kcenter_numpy.py`, with two differences. The few rows that stay above the floor are compared in
-float64, where next to nothing ties that is not equal. And 32 picks are made on the device at a time, the host looks at
-them afterwards: picks are good as long as they were alone within the float error; at the first that was not,
-`kcenter_exact.py` decides, and the next 32 start behind it. So there are two synchronisations for 32 picks.
+float64, where next to nothing ties that is not equal. And 32 picks are made on the device before the host looks
+at them: they are good up to the first that was not alone within the float error. There `kcenter_exact.py` decides, and
+the next 32 start behind it. So there are three synchronisations for 32 picks.
 
 Matrix products are float32 without TF32, for which the error bound of `distance.py` holds.
 """
@@ -22,7 +22,7 @@ from curate.sft.kcenter_exact import Chosen
 
 _ABOVE = 32768  # bounds above the floor
 _WIDE = 32768  # rows above the floor whose vectors are not copied any more
-_TIED = 32  # picks among so many rows before their bounds are lowered again
+_TIED = 32  # picks among rows that share the largest distance before bounds are lowered again
 _STEPS = 32  # picks made before the host looks at them
 _SAMPLE = 65536  # bounds that the floor is judged by
 _ROWS, _CENTERS = 65536, 512  # shape of one matrix product
@@ -75,10 +75,10 @@ class TorchBounds:
             while len(found) < budget and float(best.max()) > floor:
                 before = self.chosen.count
                 more = self._steps(rows, block, best, floor, min(_STEPS, budget - len(found)))
-                if not more:  # the first step was a near-tie
-                    close = rows[best >= best.max() - 2 * self.fine]
-                    more = [self.chosen.farthest(close.cpu().numpy())]
-                    self.chosen.add(more[0][0])
+                if not more:  # the largest distance is shared
+                    top = float(best.max())
+                    close = rows[best >= top - 2 * self.fine].cpu().numpy()
+                    more = self.chosen.pick(close, max(floor, top - self.fine), min(_TIED, budget - len(found)))
                 self._mark([row for row, _ in more])
                 found += more
                 if more[-1][1] == 0:

@@ -6,17 +6,20 @@ import gzip
 import itertools
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.engine.blocks import one_blas_thread
 from curate.errors import UsageError
-from curate.sft import kcenter, kcenter_numpy
-from curate.sft.distance import squared_distance_reference
-from curate.sft.kcenter import k_center_greedy, k_center_greedy_reference
+from curate.sft import kcenter, kcenter_numpy, kcenter_torch
+from curate.sft.distance import F32, squared_distance_reference, squared_norms
+from curate.sft.kcenter import greedy, k_center_greedy, k_center_greedy_reference
+from curate.sft.kcenter_state import Pick
 
 
 def vectors(kind: str, n: int, d: int, rng: np.random.Generator) -> np.ndarray:
@@ -36,6 +39,7 @@ def vectors(kind: str, n: int, d: int, rng: np.random.Generator) -> np.ndarray:
     return made[kind].astype(np.float32)
 
 
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 KINDS = ["normal", "unit", "grid", "signs", "copies", "near copies", "zeros", "tiny", "mixed sizes"]
 
 
@@ -52,6 +56,8 @@ def check(X: np.ndarray, k: int, **options: object) -> kcenter.KCenters:
     ordered = np.sort(chosen)
     assert got.nearest.tolist() == ordered[table[:, ordered].argmin(axis=1)].tolist()
     assert got.distances.tolist() == np.sqrt(table[:, ordered].min(axis=1)).tolist()
+    assert got.certificate == (None if options.get("initial") else got.radii[-1] / 2)
+    assert got.coincident == sum(table[pick, chosen[: chosen.index(pick)]].min(initial=np.inf) == 0 for pick in want)
     return got
 
 
@@ -140,7 +146,7 @@ def test_radius_is_at_most_twice_the_optimum(n, d, seed, data):
     k = data.draw(st.integers(1, n))
     table = np.sqrt(((X[:, None].astype(np.float64) - X[None]) ** 2).sum(axis=2))
     best = min(table[:, list(chosen)].min(axis=1).max() for chosen in itertools.combinations(range(n), k))
-    assert k_center_greedy(X, k).radii[-1] <= 2 * best * (1 + 1e-12)
+    assert k_center_greedy(X, k).certificate <= best * (1 + 1e-12)
 
 
 def test_rows_that_coincide_come_last_by_lowest_index():
@@ -149,6 +155,7 @@ def test_rows_that_coincide_come_last_by_lowest_index():
     got = k_center_greedy(X, 5, first=2)
     assert got.indices.tolist() == [2, 4, 1, 0, 3]
     assert got.radii.tolist() == [9, 3, 0, 0, 0]
+    assert got.coincident == 2
     assert k_center_greedy(np.ones((4, 3), np.float32), 3).indices.tolist() == [0, 1, 2]
 
 
@@ -166,6 +173,49 @@ def test_initial_rows_are_neither_picked_nor_counted():
     assert got.indices.tolist() == [4, 2]
     assert got.nearest.tolist() == [0, 0, 2, 4, 4]
     assert k_center_greedy(X, 2, initial=[0], first=2).indices.tolist() == [2, 4]
+    assert k_center_greedy(X, 3, initial=[0], count_initial=True).indices.tolist() == [4, 2]
+
+
+def test_the_first_pick_is_the_medoid():
+    """The row nearest to the mean has the smallest sum of squared distances to all rows."""
+    for seed in range(20):
+        X = vectors("mixed sizes" if seed % 2 else "normal", 60, 3, np.random.default_rng(seed))
+        table = ((X[:, None].astype(np.float64) - X[None]) ** 2).sum(axis=2)
+        assert k_center_greedy(X, 1).indices[0] == table.sum(axis=1).argmin()
+
+
+def test_most_distances_are_never_computed():
+    """On clustered rows a fraction of the n * k distances is evaluated, and said."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 32), np.float32)[rng.integers(0, 300, 60_000)]
+    X += 0.3 * rng.standard_normal(X.shape, np.float32)
+    assert 0 < k_center_greedy(X, 600).evaluated < 0.5
+
+
+def test_a_memory_map_is_not_copied(tmp_path):
+    """Beside a read-only map of n * d float32 it takes less than 0.3 of that."""
+    n, d = 120_000, 256
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", mode="w+", dtype=np.float32, shape=(n, d))
+    X[:] = vectors("unit", n, d, np.random.default_rng(0))
+    want = k_center_greedy(X, 60)
+    X.flush()
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    tracemalloc.start()
+    try:
+        got = k_center_greedy(mapped, 60, workers=2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert got.indices.tolist() == want.indices.tolist()
+    assert peak < 0.3 * n * d * 4
+
+
+def test_progress_ends_at_k():
+    """Progress counts picks made, upwards, to the number asked for."""
+    seen = []
+    k_center_greedy(vectors("unit", 500, 8, np.random.default_rng(0)), 60, on_progress=lambda *at: seen.append(at))
+    assert seen == sorted(seen)
+    assert seen[-1] == (60, 60)
 
 
 @pytest.mark.parametrize(
@@ -192,3 +242,57 @@ def test_nan_is_refused():
     X[3, 1] = np.nan
     with pytest.raises(UsageError, match="row 3"):
         k_center_greedy(X, 2)
+
+
+def picked(X: F32, k: int, first: int | None, initial: list[int], device: str) -> tuple[list[int], list[float]]:
+    """Return the picks of the torch version and their distances."""
+    picks: list[Pick] = []
+    bounds = kcenter_torch.TorchBounds(X, squared_norms(X), k + len(initial), device)
+    kcenter._extend(bounds, len(X), k, first, initial, picks)
+    return [row for row, _ in picks], np.sqrt([gap for _, gap in picks]).tolist()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(KINDS), st.integers(1, 24), st.integers(1, 5), st.data(), st.integers(0, 2**32 - 1))
+def test_on_torch_same_as_the_reference(kind, n, d, data, seed):
+    """Same picks as the definition, for any size of the parts and any start."""
+    X = vectors(kind, n, d, np.random.default_rng(seed))
+    initial = data.draw(st.lists(st.integers(0, n - 1), unique=True, min_size=1, max_size=max(1, n - 1)))
+    first, initial = (initial[0], []) if len(initial) == n or data.draw(st.booleans()) else (None, initial)
+    k = data.draw(st.integers(1, n - len(initial)))
+    sizes = {"_ABOVE": 11, "_WIDE": 30, "_TIED": 3, "_STEPS": 4, "_ROWS": 5, "_CENTERS": 4}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, largest in sizes.items():
+            patch.setattr(kcenter_torch, name, data.draw(st.integers(1, largest)))
+        got, _ = picked(X, k, first, initial, "cpu")
+    assert got == k_center_greedy_reference(X, k, first=first, initial=initial)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_as_on_the_cpu(kind, device):
+    """Picks and their distances are bit for bit those of numpy, with the real sizes of the parts."""
+    X = vectors(kind, 40_000, 16, np.random.default_rng(5))
+    want, gaps = greedy(X, squared_norms(X), 150, 17)
+    assert picked(X, 150, 17, [], device) == (want.tolist(), pytest.approx(gaps.tolist(), abs=0, rel=0, nan_ok=True))
+
+
+def test_tf32_is_off_while_it_runs_and_comes_back():
+    """The error bound holds without TF32 only; what the caller had set is set again."""
+    torch.set_float32_matmul_precision("high")
+    try:
+        with kcenter_torch._full_precision():
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_a_device_that_is_not_there_is_refused():
+    """No other device is taken silently."""
+    X = np.eye(4, dtype=np.float32)
+    with pytest.raises(UsageError, match="'tpu', but it must be cpu or cuda"):
+        k_center_greedy(X, 2, device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="torch sees no GPU"):
+            k_center_greedy(X, 2, device="cuda")
