@@ -335,6 +335,17 @@ def test_tasks_share_the_budget():
         curate.select_rows(rows, count=10, task_column="kin")
 
 
+def test_clusters_fitted_on_a_sample_are_said(monkeypatch):
+    """Where K-means sees a part of the rows, a note says of how many; where it sees all, there is none."""
+    monkeypatch.setattr("curate.sft.kmeans._FIT_ALL", 100)
+    monkeypatch.setattr("curate.sft.kmeans._ROWS_PER_CENTER", 10)
+    report = curate.select_rows(SAMPLE, count=60, workers=1).report
+    assert report["clusters"]["fitted_rows"] == 300
+    assert sum("fitted on a sample of 300 of 562 rows" in note for note in report["notes"]) == 1
+    monkeypatch.undo()
+    assert not any("sample of" in note for note in curate.select_rows(SAMPLE, count=60, workers=1).report["notes"])
+
+
 @pytest.mark.parametrize("scope", ["cluster", "global"])
 @pytest.mark.parametrize("core", [0.25, 1])
 def test_scopes_deliver_the_budget(sample, scope, core):
