@@ -26,14 +26,19 @@ def cli_page() -> str:
 
 def filters_page() -> str:
     """Return the text of docs/filters.md."""
-    parts = [f"# Filters\n\n{NOTE}"]
-    groups: dict[str, list[str]] = {}
-    for name, function in filters.resolve(("clean", "style")):
-        text = " ".join(inspect.cleandoc(function.__doc__ or "").split())
-        groups.setdefault(name.split(".")[0], []).append(f"- `{name}`: {text}")
-    for group, lines in groups.items():
-        parts.append(f"## {group}\n\n" + "\n".join(lines) + "\n")
+    parts = [f"# Filters\n\n{NOTE}\n{inspect.cleandoc(filters.__doc__ or '')}\n"]
+    for group in ("clean", "style", "lima", "lima-zh", "quality"):
+        rules = filters.resolve([group])
+        about = inspect.getdoc(inspect.getmodule(rules[0][1])) or ""
+        lines = [f"- `{_usage(name, rule)}`: {' '.join((inspect.getdoc(rule) or '').split())}" for name, rule in rules]
+        parts.append(f"## {group}\n\n{about}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def _usage(name: str, rule: filters.Filter) -> str:
+    """Return the name of a filter with the numbers that it takes, at their defaults."""
+    numbers = ":".join(str(parameter.default) for parameter in inspect.signature(rule).parameters.values())
+    return f"{name}={numbers}" if numbers else name
 
 
 PAGES = {"cli.md": cli_page, "filters.md": filters_page}

@@ -1,8 +1,9 @@
 """Filters: which rows a rule would drop, and why; discovery by name and application to the ledger.
 
-A filter is a function without arguments that returns a `Rule`: a Boolean expression `keep` over the ledger's columns
-and an expression `evidence`, the span that triggered it. Nothing is registered: a module in this package, or a file
-given by its path, lists its filters in `FILTERS`, and `module.function` is the name in the ledger and in `--filters`.
+A filter is a function that returns a `Rule`: a Boolean expression `keep` over the ledger's columns and an expression
+`evidence`, the span that triggered it. Nothing is registered: a module in this package, or a file given by its path,
+lists its filters in `FILTERS`, and `module.function` is the name in the ledger and in `--filters`. Its arguments are
+numbers with defaults; `lima.length=500:2000` gives others, in order, and `lima.length=:8000` only the second.
 
     import polars as pl
     from curate.sft.filters import Rule
@@ -21,8 +22,11 @@ All `keep` columns are computed in one pass; `evidence` only on the rows that a 
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -31,10 +35,13 @@ from typing import NamedTuple, TypeAlias
 
 import polars as pl
 
+from curate.config import parse_number
 from curate.errors import CurateError, UsageError, unknown_name
 
+PRESETS = {"strict": ("clean", "style", "quality")}  # every rule that is bound to no source
 EVIDENCE_CHARS = 200
 UNREADABLE = "unreadable"
+_READABLE = pl.col("drop_reason").ne_missing(UNREADABLE)
 
 
 class Rule(NamedTuple):
@@ -44,24 +51,69 @@ class Rule(NamedTuple):
     evidence: pl.Expr
 
 
-Filter: TypeAlias = Callable[[], Rule]
+Filter: TypeAlias = Callable[..., Rule]
 
 
 def resolve(names: Sequence[str]) -> list[tuple[str, Filter]]:
     """Return the filters that `names` mean, with their dotted names, in the order asked and each once.
 
-    A name is a group (`clean`), one filter (`clean.empty_answer`), a file of filters (`./rules.py`), one filter of it
-    (`./rules.py:no_urls`), or `none`, which stands alone. Raises UsageError for anything else.
+    A name is a preset (`strict`), a group (`clean`, `lima-zh`), one filter (`clean.empty_answer`), a file of filters
+    (`./rules.py`), one filter of it (`./rules.py:no_urls`), or `none`, which stands alone. Numbers may follow one
+    filter (`lima.length=500:2000`); they count wherever it is asked for. Raises UsageError for anything else.
     """
     if "none" in names and set(names) != {"none"}:
         raise UsageError(f"--filters none contradicts {', '.join(n for n in names if n != 'none')}", "Leave one out.")
     files: dict[Path, dict[str, Filter]] = {}
     chosen: dict[str, Filter] = {}
-    for name in names:
-        for dotted, rule in ({} if name == "none" else _named(name, files)).items():
+    numbers: dict[str, str] = {}
+    for name in _unpacked(names):
+        name, given = _split(name)
+        named = _named(name, files)
+        if given is not None and (name in _modules() or len(named) > 1):
+            raise UsageError(f"{name}={given}: {name} is a group of filters", "Numbers follow one filter.")
+        for dotted, rule in named.items():
             if chosen.setdefault(dotted, rule) is not rule:
                 raise UsageError(f"two files define the filter {dotted}", "Rename one of the files.")
-    return list(chosen.items())
+            if given is not None and numbers.setdefault(dotted, given) != given:
+                raise UsageError(f"{dotted} is given twice: ={numbers[dotted]} and ={given}", "Leave one out.")
+    return [(name, _with_numbers(name, rule, numbers[name]) if name in numbers else rule)
+            for name, rule in chosen.items()]  # fmt: skip
+
+
+def _unpacked(names: Sequence[str]) -> Iterator[str]:
+    """Yield `names`, a preset as the groups that it stands for."""
+    for name in names:
+        if name != "none":
+            yield from PRESETS.get(name, (name,))
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """Split NAME=NUMBERS; a path may hold an equals sign too."""
+    match = re.fullmatch(r"(.+)=([^=/\\]*)", name)
+    return (name, None) if match is None or name.endswith(".py") else (match[1], match[2])
+
+
+def _with_numbers(name: str, rule: Filter, given: str) -> Filter:
+    """Give `rule` its numbers; say what it takes where they do not fit."""
+    takes = list(inspect.signature(rule).parameters.values())
+    parts = given.split(":")
+    usage = f"{name}={':'.join(str(parameter.default) for parameter in takes)} is the default." if takes else ""
+    if len(parts) > len(takes):
+        what = " and ".join(parameter.name for parameter in takes) or "no numbers"
+        raise UsageError(f"{name}={given}: {name} takes {what}", usage or f"Write {name} alone.")
+    numbers: dict[str, float] = {}
+    try:
+        for parameter, part in zip(takes, parts, strict=False):
+            if part:
+                value = parse_number(part)
+                if isinstance(parameter.default, int) and value != int(value):
+                    raise ValueError("should be a whole number")
+                numbers[parameter.name] = type(parameter.default)(value)
+    except ValueError as error:
+        raise UsageError(f"{name}={given}: {part} {error}", usage) from None
+    with_numbers = partial(rule, **numbers)
+    _rule(f"{name}={given}", with_numbers)
+    return with_numbers
 
 
 def apply(frame: pl.DataFrame, filters: Sequence[tuple[str, Filter]]) -> pl.DataFrame:
@@ -76,10 +128,17 @@ def apply(frame: pl.DataFrame, filters: Sequence[tuple[str, Filter]]) -> pl.Data
     return _apply(frame.with_columns(missing), rules) if rules else frame.with_columns(missing)
 
 
+def note(frame: pl.DataFrame, filters: Sequence[tuple[str, Filter]]) -> pl.DataFrame:
+    """Add the column `would_drop`: the filters that fire on a row, without a mark for it; null for unreadable rows."""
+    fired = _fired(frame, {name: _rule(name, rule) for name, rule in filters})
+    names = [pl.lit(None, pl.String), *(pl.when(name).then(pl.lit(name)) for name in fired.columns)]
+    listed = fired.select(pl.concat_list(names).list.drop_nulls()).to_series() if filters else pl.Series([[]])
+    return frame.with_columns(would_drop=pl.when(_READABLE).then(listed))
+
+
 def _apply(frame: pl.DataFrame, rules: dict[str, Rule]) -> pl.DataFrame:
     """Mark `frame` by `rules`. Prior validation is assumed."""
-    readable = pl.col("drop_reason").ne_missing(UNREADABLE)
-    fired = _compute(frame, {name: rule.keep.fill_null(False).not_() & readable for name, rule in rules.items()})
+    fired = _fired(frame, rules)
     names = [pl.when(name).then(pl.lit(name)) for name in rules]
     verdict = fired.select(first=pl.coalesce(names), all=pl.concat_list(names).list.drop_nulls())
     newly = pl.select(pl.when(frame["drop_reason"].is_null()).then(verdict["first"])).to_series()
@@ -95,6 +154,11 @@ def _apply(frame: pl.DataFrame, rules: dict[str, Rule]) -> pl.DataFrame:
         rules=pl.concat_list(frame["rules"].fill_null([]), verdict["all"]).list.unique(maintain_order=True),
         evidence=evidence,
     )
+
+
+def _fired(frame: pl.DataFrame, rules: dict[str, Rule]) -> pl.DataFrame:
+    """Return a Boolean column per rule: whether it fires on a row that could be read."""
+    return _compute(frame, {name: rule.keep.fill_null(False).not_() & _READABLE for name, rule in rules.items()})
 
 
 def _compute(frame: pl.DataFrame, expressions: dict[str, pl.Expr]) -> pl.DataFrame:
@@ -117,8 +181,10 @@ def _rule(name: str, rule: Filter) -> Rule:
     """Call the filter and check that it answers with a Rule."""
     try:
         made = rule()
+    except CurateError as error:
+        raise UsageError(f"{name}: {error.what}", error.hint) from None
     except Exception as error:
-        raise CurateError(f"the filter {name} failed: {error!r}", "A filter takes no arguments.") from error
+        raise CurateError(f"the filter {name} failed: {error!r}", "Its arguments need defaults.") from error
     if not isinstance(made, Rule):
         raise UsageError(
             f"the filter {name} returned {type(made).__name__}, not a Rule",
@@ -146,13 +212,15 @@ def _named(name: str, files: dict[Path, dict[str, Filter]]) -> dict[str, Filter]
 
 def _built_in(name: str) -> dict[str, Filter]:
     """Return a group of this package, or one filter of it."""
+    known_as = name.replace("-", "_")
     groups = {group: _listed(import_module(f"{__name__}.{group}"), group) for group in _modules()}
     every = {dotted: rule for filters in groups.values() for dotted, rule in filters.items()}
-    if groups.get(name):
-        return groups[name]
-    if name in every:
-        return {name: every[name]}
-    raise unknown_name("filter", name, [*(group for group in groups if groups[group]), *every, "none", "./rules.py"])
+    if groups.get(known_as):
+        return groups[known_as]
+    if known_as in every:
+        return {known_as: every[known_as]}
+    known = [*(group for group in groups if groups[group]), *PRESETS, *every, "none", "./rules.py"]
+    raise unknown_name("filter", name, known)
 
 
 def _load(path: Path) -> dict[str, Filter]:

@@ -13,6 +13,8 @@ from itertools import starmap
 
 import polars as pl
 
+from curate.data.lexicon import prose, simplified
+from curate.errors import UsageError
 from curate.sft.filters import Rule
 
 
@@ -44,4 +46,35 @@ def free_of(found: pl.Expr, column: str) -> Rule:
 def first(pattern: re.Pattern[str], text: str) -> str | None:
     """Return the first match of `pattern` in `text` with some characters on either side, or None."""
     match = pattern.search(text)
-    return None if match is None else text[max(0, match.start() - 30) : match.end() + 60].strip()
+    return None if match is None else around(match, text)
+
+
+def around(match: re.Match[str], text: str) -> str:
+    """Return the span of `match` in `text` with some characters on either side."""
+    return text[max(0, match.start() - 30) : match.end() + 60].strip()
+
+
+def is_chinese(text: pl.Expr) -> pl.Expr:
+    """Return the expression of whether over a third of the characters of `text` are Chinese ones.
+
+    Our choice: the rest may be spaces, digits, names and formulas.
+    """
+    return text.str.count_matches(r"\p{Han}") * 3 > text.str.len_chars()
+
+
+def within(size: pl.Expr, least: int, most: int, unit: str) -> Rule:
+    """Return the rule that keeps the rows whose `size` is `least` to `most`; raises UsageError where none can be."""
+    if not 0 <= least <= most:
+        raise UsageError(f"a window of {least:,} to {most:,} {unit} holds nothing", "Give the smaller number first.")
+    return Rule(size.is_between(least, most), pl.format(f"{{}} {unit}", size))
+
+
+def in_prose(lexicon: re.Pattern[str]) -> Callable[[str], str | None]:
+    """Return the function that finds `lexicon` in the prose of an answer, traditional characters read as simplified."""
+
+    def look(answer: str) -> str | None:
+        text = prose(answer)
+        match = lexicon.search(simplified(text))
+        return None if match is None else around(match, text)
+
+    return look
