@@ -15,14 +15,30 @@ if TYPE_CHECKING:
     from curate.corpus.count import count_tokens
     from curate.corpus.result import TokenReport
     from curate.errors import CurateError
+    from curate.sft.estimators import (
+        ClusterMedoids,
+        FacilityLocation,
+        KCenterGreedy,
+        ProbCover,
+        Random,
+        ReprFilter,
+        SphericalKMeans,
+    )
     from curate.sft.select import select_rows
     from curate.sft.selection import Selection
 
 __version__ = "0.1.0"
 __all__ = [
+    "ClusterMedoids",
     "CurateError",
+    "FacilityLocation",
     "GradientNoise",
+    "KCenterGreedy",
+    "ProbCover",
+    "Random",
+    "ReprFilter",
     "Selection",
+    "SphericalKMeans",
     "TokenReport",
     "__version__",
     "count_tokens",
@@ -32,9 +48,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ClusterMedoids": "curate.sft.estimators",
     "CurateError": "curate.errors",
+    "FacilityLocation": "curate.sft.estimators",
     "GradientNoise": "curate.budget.noise",
+    "KCenterGreedy": "curate.sft.estimators",
+    "ProbCover": "curate.sft.estimators",
+    "Random": "curate.sft.estimators",
+    "ReprFilter": "curate.sft.estimators",
     "Selection": "curate.sft.selection",
+    "SphericalKMeans": "curate.sft.estimators",
     "TokenReport": "curate.corpus.result",
     "count_tokens": "curate.corpus.count",
     "fit_law": "curate.budget.fit",
