@@ -56,7 +56,8 @@ class SelectConfig:
     map: tuple[str, ...] = map_option()
     task_column: str | None = option("column that names a row's task: pick within tasks, not clusters", metavar="NAME")
     filters: tuple[str, ...] = option(
-        "filters or groups of them, or a file of your own; none for no filter",
+        "filters or groups of them, with numbers such as lima.length=500:2000, or a file of your own; none for no "
+        "filter",
         default=("clean", "style"), many=True, metavar="NAMES",
     )  # fmt: skip
     embedder: str = option(
@@ -70,6 +71,10 @@ class SelectConfig:
     strategy: str = option(
         "k-center, facility-location, prob-cover, cluster-medoids, repr-filter, longest, or random", default=K_CENTER,
         metavar="NAME",
+    )  # fmt: skip
+    trim_outliers: Decimal = option(
+        "share of the live rows to leave out before clustering: those farthest from their 10th nearest neighbour",
+        default=Decimal(0), parse=_share, metavar="F",
     )  # fmt: skip
     clusters: str | int = option(
         "clusters of K-means: auto is half the budget, sqrt is the root of half the rows", default="auto",

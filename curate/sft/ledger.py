@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from curate.sft.select import Groups
 
 COLUMNS = (
-    "id", "source", "line", "shape", "task", "cluster", "drop_reason", "rules", "evidence", "split", "rank",
-    "radius_at_pick", "nearest_selected", "distance", "n_tokens", "prompt", "response",
+    "id", "source", "line", "shape", "task", "cluster", "drop_reason", "rules", "evidence", "would_drop", "split",
+    "rank", "radius_at_pick", "nearest_selected", "distance", "n_tokens", "prompt", "response",
 )  # fmt: skip
 LOUD_SHARE = 0.5  # a filter that takes more of the pool than this is named aloud
 
@@ -62,6 +62,18 @@ def dropped(table: pl.DataFrame) -> dict[str, int]:
     return dict(counts.iter_rows())
 
 
+def would_drop(table: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Count the live rows that the rules in `would_drop` would take, by group: rows, and rows of each rule."""
+    fired = table.filter(pl.col("drop_reason").is_null()).select("id", rule="would_drop").explode("rule").drop_nulls()
+    groups = fired.group_by(group=pl.col("rule").str.extract(r"^(\w+)").str.replace("_", "-")).agg(
+        rows=pl.col("id").n_unique(), rules=pl.col("rule").value_counts(sort=True)
+    )
+    return {
+        group: {"rows": rows, "rules": {pair["rule"]: pair["count"] for pair in counts}}
+        for group, rows, counts in groups.sort("group").iter_rows()
+    }
+
+
 def top_reason(table: pl.DataFrame) -> tuple[str, str]:
     """Say what took most rows, unreadable ones counted, and what can be done about it (nothing, if it is empty)."""
     reasons = dropped(table)
@@ -72,6 +84,8 @@ def top_reason(table: pl.DataFrame) -> tuple[str, str]:
     if name == "unreadable":
         return f"{count:,} cannot be read", ""
     hint = "" if name.startswith("duplicate.") else "Or leave the rule out: --filters takes a list of rules."
+    if name == "outlier":
+        hint = "Or leave fewer out: --trim-outliers."
     return f"{name} took most ({count:,})", hint
 
 

@@ -14,7 +14,9 @@ from curate.data.manifest import SCHEMA_VERSION, versions
 from curate.errors import CurateError
 from curate.report.progress import Stages, peak_memory_bytes
 from curate.sft.coverage import mean_and_sd
-from curate.sft.ledger import dropped
+from curate.sft.diversity import openings
+from curate.sft.ledger import dropped, would_drop
+from curate.sft.outliers import listed
 
 if TYPE_CHECKING:
     from curate.data.read import Rows
@@ -66,6 +68,9 @@ def build_report(
         "command": "select",
         "command_line": as_text(config.command_line([source.path for source in rows.sources])),
         "rows": counts,
+        "outliers": listed(table),
+        "would_drop": would_drop(table),
+        "prompts": openings(table),
         "sources": [source._asdict() for source in rows.sources],
         "embedder": dict(embedder),
         "clusters": _groups(groups, picked),

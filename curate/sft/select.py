@@ -23,7 +23,7 @@ from curate.data.manifest import OutputDirectory
 from curate.data.read import read_rows
 from curate.errors import CurateError, UsageError
 from curate.report.progress import Advance, Stages
-from curate.sft import coverage, filters, ledger, strategies
+from curate.sft import coverage, filters, ledger, outliers, strategies
 from curate.sft.config import K_CENTER, SelectConfig
 from curate.sft.duplicates import mark_exact
 from curate.sft.embed import load as load_embedder
@@ -34,6 +34,7 @@ from curate.sft.selection import Selection
 from curate.sft.tokens import count_tokens, load_tokenizer
 
 RANDOM_SELECTIONS = 5
+SOURCE_BOUND = ("lima", "lima-zh")
 MAX_SQRT_CLUSTERS = 1024  # iterative-data-selection's cap on K
 
 
@@ -80,7 +81,8 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
             workers=config.workers,
             on_progress=stages.advance,
         )
-        counter, notes = load_tokenizer(config.tokenizer, required=config.budget_tokens is not None)
+        needed = config.budget_tokens is not None or any(name == "quality.tokens" for name, _ in rules)
+        counter, notes = load_tokenizer(config.tokenizer, required=needed)
 
     with stages("read"):
         rows = read_rows(
@@ -93,18 +95,23 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
         )
     notes = [*rows.notes, *notes]
 
-    with stages("filter"):
+    with stages("tokens"):  # before the filters, which may ask for them
         table = ledger.open_ledger(rows.frame, rows.unreadable)
-        table = mark_rows(table, rules)
-        notes += ledger.loud_filters(table)
-
-    with stages("tokens"):
         table, tokens_about, said = count_tokens(table, counter)
         notes += said
+
+    with stages("filter"):
+        table = mark_rows(table, rules)
+        notes += ledger.loud_filters(table)
 
     live = live_rows(table, config)
     with stages("embed"):
         vectors = embedder.embed(ledger.text_to_embed(live, config.embed_text))
+    if config.trim_outliers:
+        with stages("outliers"):
+            table, stay, said = outliers.trim_outliers(table, live, vectors, config.trim_outliers, config.workers)
+            live, vectors = live_rows(table, config), vectors[stay]
+            notes += said
 
     candidates = np.flatnonzero(~live["holdout"].to_numpy())
     pool = np.ascontiguousarray(vectors[candidates]) if len(candidates) < len(vectors) else vectors
@@ -149,10 +156,15 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
 
 
 def mark_rows(table: pl.DataFrame, rules: Sequence[tuple[str, filters.Filter]]) -> pl.DataFrame:
-    """Mark rows: hygiene first, then exact duplicates, then the other filters in the order asked."""
+    """Mark rows: hygiene first, then exact duplicates, then the other filters in the order asked.
+
+    Rules that are bound to one kind of source are noted in `would_drop` where nobody asked for them.
+    """
     table = filters.apply(table, [rule for rule in rules if rule[0].startswith("clean.")])
     table = mark_exact(table)
-    return filters.apply(table, [rule for rule in rules if not rule[0].startswith("clean.")])
+    table = filters.apply(table, [rule for rule in rules if not rule[0].startswith("clean.")])
+    asked = {name for name, _ in rules}
+    return filters.note(table, [rule for rule in filters.resolve(SOURCE_BOUND) if rule[0] not in asked])
 
 
 def live_rows(table: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
