@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from curate.data import quota
+from curate.sft import strategies
 from curate.sft.embed import load
 from curate.sft.kcenter import k_center_greedy
 from curate.sft.kmeans import spherical_kmeans
 from curate.sft.pick import pick_in_clusters
 
+Select = Callable[[np.ndarray, int, np.ndarray], np.ndarray]  # vectors, k, bytes of the answers -> rows
 SIZES = (107, 214, 535, 1070)
 HELD_OUT, SPLITS, DRAWS = 4000, 4, 8
 
@@ -33,10 +35,10 @@ def read(path: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file]
 
 
-def in_clusters(count: Callable[[int, int], int], core: float) -> Callable[[np.ndarray, int], np.ndarray]:
+def in_clusters(count: Callable[[int, int], int], core: float) -> Select:
     """Return the strategy: K-means, quotas, centre sample and K-Center-Greedy in the core."""
 
-    def select(X: np.ndarray, k: int) -> np.ndarray:
+    def select(X: np.ndarray, k: int, lengths: np.ndarray) -> np.ndarray:
         found = spherical_kmeans(X, count(len(X), k), seed=0, workers=2)
         quotas = quota.one_each_then_fill(np.bincount(found.labels, minlength=count(len(X), k)).tolist(), k)
         return pick_in_clusters(X, found.labels, found.similarity, quotas, core=core).rows
@@ -44,13 +46,19 @@ def in_clusters(count: Callable[[int, int], int], core: float) -> Callable[[np.n
     return select
 
 
-STRATEGIES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "one pool": lambda X, k: k_center_greedy(X, k).indices,
+def by_name(name: str) -> Select:
+    """Return the strategy of `curate select --strategy NAME`."""
+    pick = strategies.load(name)
+    return lambda X, k, lengths: pick(X, k, lengths=lengths, seed=0, workers=2).rows
+
+
+STRATEGIES: dict[str, Select] = {
+    "one pool": lambda X, k, lengths: k_center_greedy(X, k).indices,
     "√(n/2) clusters": in_clusters(lambda n, k: int(np.ceil(np.sqrt(n / 2))), 1),
     "√(n/2), core ¼": in_clusters(lambda n, k: int(np.ceil(np.sqrt(n / 2))), 0.25),
     "k/2 clusters": in_clusters(lambda n, k: -(-k // 2), 1),
     "k/2, core ¼ (default)": in_clusters(lambda n, k: -(-k // 2), 0.25),
-    "k clusters": in_clusters(lambda n, k: k, 1),
+    **{name: by_name(name) for name in strategies.names() if name not in (strategies.K_CENTER, "random")},
 }
 
 
@@ -63,6 +71,7 @@ def main() -> None:
     category = {row["_task"]: row["Categories"][0] for row in read(options.tasks)}
     rows = read(options.instances)
     labels = np.unique([category[row["_task"]] for row in rows], return_inverse=True)[1]
+    lengths = np.array([len(row["output"][0].encode()) for row in rows])
     vectors = load("lexical", device="cpu", dtype="fp32", seed=0, workers=2, on_progress=None).embed(
         [row["input"] for row in rows]
     )
@@ -81,7 +90,7 @@ def main() -> None:
             rng = np.random.default_rng(1000 + split)
             result["random"][k] += [score(rng.choice(len(pool), k, replace=False)) for _ in range(DRAWS)]
             for name, select in STRATEGIES.items():
-                result[name][k].append(score(select(pool, k)))
+                result[name][k].append(score(select(pool, k, lengths[rest])))
     print("k".ljust(24), *(f"{k:>12,}" for k in SIZES))
     for name, scores in result.items():
         cells = [f"{np.mean(scores[k]):.3f}" for k in SIZES]
