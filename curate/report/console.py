@@ -57,6 +57,8 @@ def _how(report: Mapping[str, Any]) -> Table:
         over = tokens["over_max_tokens"]
         if over["rows"]:
             row("", f"{over['rows']:,} rows of the pool are longer than {over['limit']:,} tokens")
+    for group, offered in report["would_drop"].items():
+        row(group, f"would drop {offered['rows']:,} of the live rows if it were added to --filters")
     seconds = report["seconds"]
     slowest = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)
     row("time", f"{sum(seconds.values()):.1f} s ({slowest})")
