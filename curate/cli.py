@@ -16,8 +16,10 @@ from curate import __version__
 from curate.budget.config import FitConfig, NoiseConfig, PlanConfig
 from curate.config import as_text
 from curate.corpus.config import TokensConfig
+from curate.data import sources
 from curate.errors import ConditionNotMet, UsageError
 from curate.face import Face, command, limit_threads, print_json, result_console, run
+from curate.recipe import RunConfig, run_recipe
 from curate.sft.config import SelectConfig
 
 _PLAN_IN_SHORT = ("Answer", "Sizes", "Repetition", "By source", "What to do", "Outside a fitted range")
@@ -141,6 +143,55 @@ def noise_command(inputs: list[str], config: NoiseConfig, face: Face) -> None:
     _print_result(noise.to_json(), face, lambda: render_noise(noise))
 
 
+@app.group("source")
+def source_group() -> None:
+    """Turn raw dumps into instruction rows by the recipe of LIMA.
+
+    \b
+    curate source stackexchange physics/Posts.xml cooking/Posts.xml --out se.jsonl
+    """
+
+
+def _add_source(name: str) -> None:
+    """Register the command of a source, which a module in `curate/data/sources/` tells all about."""
+    source = sources.load(name)
+
+    def run_source(inputs: list[str], config: sources.Output, face: Face) -> None:
+        _need_input(inputs, f"curate source {name} DUMP --out {name}.jsonl")
+        from curate.data.sources._output import OutputFile
+        from curate.report.source import print_source
+
+        _run_story(source.extract, inputs, config, face, print_source, OutputFile)
+
+    run_source.__doc__ = source.Config.__doc__
+    command(source_group, name, source.Config, inputs="DUMP...")(run_source)
+
+
+for _name in sources.names():
+    _add_source(_name)
+
+
+@command(app, "run", RunConfig, inputs="RECIPE.toml")
+def run_command(inputs: list[str], config: RunConfig, face: Face) -> None:
+    """Run the steps of a recipe; those that are finished are not run again.
+
+    RECIPE.toml names steps, their commands and their options; the folder pipelines/ has some to start from.
+
+    \b
+    curate run pipelines/before_finetuning.toml --set pool=pool.jsonl
+    curate run recipe.toml --set select.count=500 --set out=out/second
+    """
+    recipe = _one_file(inputs, "curate run pipelines/before_finetuning.toml")
+    from curate.report.progress import Stages
+    from curate.report.run import print_run
+
+    steps = run_recipe(recipe, config, Stages(bars=not (face.quiet or face.json), messages=not face.quiet))
+    if face.json:
+        print_json({"steps": [step._asdict() for step in steps]})
+    else:
+        print_run(steps, result_console())
+
+
 @app.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
@@ -163,17 +214,23 @@ def _need_input(inputs: list[str], example: str) -> None:
 
 
 def _run_story(
-    story: Callable[..., Any], inputs: list[str], config: Any, face: Face, show: Callable[..., None]
+    story: Callable[..., Any],
+    inputs: list[str],
+    config: Any,
+    face: Face,
+    show: Callable[..., None],
+    output: Callable[..., Any] | None = None,
 ) -> None:
-    """Run a story that reads data: its output directory, messages, result and --strict."""
+    """Run a story that reads data: its output (a directory, if `output` is None), messages, result and --strict."""
     from curate.data.manifest import OutputDirectory
     from curate.report.progress import Stages
 
+    output = output or OutputDirectory
     stages = Stages(bars=not (face.quiet or face.json), messages=not face.quiet)
     if config.out is None:
         result = story(inputs, config, stages)
     else:
-        with OutputDirectory(config.out, force=config.force) as out:
+        with output(config.out, force=config.force) as out:
             result = story(inputs, config, stages)
             with stages("write"):
                 result.write_into(out.path)

@@ -1,0 +1,293 @@
+"""The story of `curate run`: the steps of a recipe, one after the other; a finished step is not run again.
+
+A recipe is a TOML file:
+
+    out = "out/lima"                  # everything that a run writes lies below this directory
+    [set]                             # names that the steps use, and that --set changes
+    pool = "pool.jsonl"
+    [[step]]
+    name = "tokens"                   # its output is {out}/tokens; later steps say {tokens}
+    run = "tokens"                    # tokens, select, or source NAME (whose output is {out}/NAME.jsonl)
+    inputs = ["{pool}"]
+    params = "1.3B"                   # options of the command, as on the command line
+
+Decided here: as `make` does, a step counts as finished while its options, the version of curate, and the size and time
+of every file that it read or wrote are what they were. These are kept in {out}/run.json, which is replaced after each
+step, so that a run that is killed continues with the step it was in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from curate.config import as_text, environment, option, options, parse_pair, resolve
+from curate.errors import CurateError, UsageError, unknown_name
+from curate.report.progress import Stages
+
+STATE = "run.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_USED = re.compile(r"\{([^{}]*)\}")
+_KEYS = {"name", "run", "inputs"}  # of a step; every other key is an option of its command
+_NO_CHANGE = {"workers", "chunk_size", "force", "strict", "out", "memory", "tmp"}  # options that change no result
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What `curate run` can be told."""
+
+    set: tuple[str, ...] = option(
+        "change the recipe: a name of its table [set], out, or an option of a step as STEP.OPTION=VALUE",
+        default=(), many=True, parse=parse_pair, metavar="KEY=VALUE",
+    )  # fmt: skip
+    force: bool = option("run every step again, finished or not", flag=True)
+
+
+class Step(NamedTuple):
+    """A step as it will be run: `command` such as "select", its options, and where its output goes."""
+
+    name: str
+    command: str
+    inputs: list[str]
+    config: Any
+    out: Path
+
+
+class Done(NamedTuple):
+    """What became of a step: `ran` is false where it was finished before; `said` is its result in a few words."""
+
+    name: str
+    command: str
+    out: str
+    ran: bool
+    seconds: float
+    said: str
+
+
+class Command(NamedTuple):
+    """A command that a step can run: its options, its story, and the context manager of its output."""
+
+    config: type
+    story: Callable[[list[str], Any, Stages], Any]
+    output: Callable[..., Any]
+    ending: str = ""
+
+
+def run_recipe(path: str | Path, config: RunConfig, stages: Stages | None = None) -> list[Done]:
+    """Run the steps of the recipe at `path` that are not finished yet; return what became of each.
+
+    Raises UsageError for a recipe that is none, CurateError where a step fails: the steps before it are kept.
+    """
+    stages = stages or Stages()
+    out, steps = read_recipe(path, config.set)
+    state = _load(out / STATE)
+    done = []
+    for step in steps:
+        mark = _mark(step)
+        kept = state.get(step.name, {})
+        finished = not config.force and kept.get("mark") == mark and kept["files"] == _files([step.out])
+        if not finished:
+            stages.say(f"step {step.name}: curate {step.command}")
+            kept = {"mark": mark, "said": _run(step, stages), "seconds": round(sum(stages.seconds.values()), 3)}
+            stages.seconds.clear()
+            state[step.name] = kept | {"files": _files([step.out])}
+            _save(out / STATE, state)
+        done.append(Done(step.name, step.command, str(step.out), not finished, kept["seconds"], kept["said"]))
+    return done
+
+
+def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> tuple[Path, list[Step]]:
+    """Return the directory of a recipe and its steps; `changes` are those of --set."""
+    document = _document(path)
+    names, tables = {**document.get("set", {}), "out": document["out"]}, document["step"]
+    steps = {_step_name(path, table): dict(table) for table in tables}
+    if len(steps) < len(tables):
+        raise UsageError(f"{path}: two steps have the same name", "Give each a name of its own: name = ...")
+    for change in changes:
+        _change(change, names, steps)
+    out = Path(_filled(str(names.pop("out")), names, path))
+    names["out"] = str(out)
+    found = []
+    for name, table in steps.items():
+        found.append(_step(path, name, table, names, out))
+        names[name] = str(found[-1].out)
+    return out, found
+
+
+def _document(path: str | Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: {error.strerror}", "Give the path of a recipe, such as pipelines/lima.toml"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}", "Mend the file at the place named.") from None
+    unknown = set(document) - {"out", "set", "step"}
+    tables = document.get("step")
+    if unknown or not isinstance(document.get("out"), str) or not isinstance(tables, list) or not tables:
+        what = f"{min(unknown)!r} is no part of a recipe" if unknown else "`out` or the steps are missing"
+        raise UsageError(f"{path}: {what}", 'Write out = "DIR", then [set] and a table [[step]] for each step.')
+    return document
+
+
+def _step_name(path: str | Path, table: Mapping[str, Any]) -> str:
+    name = str(table.get("name", str(table.get("run", "")).split(" ")[-1]))
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{path}: {name!r} is no name for a step", "Letters, digits, - and _ make a name; `run` names the command."
+        )
+    return name
+
+
+def _change(change: str, names: dict[str, Any], steps: dict[str, dict[str, Any]]) -> None:
+    """Carry out one KEY=VALUE of --set."""
+    key, value = (part.strip() for part in change.split("=", 1))
+    step, dot, name = key.partition(".")
+    if dot and step in steps:
+        steps[step][name.replace("-", "_")] = value
+    elif key in names:
+        names[key] = value
+    else:
+        raise unknown_name("name for --set", key, [*names, *(f"{step}.OPTION" for step in steps)])
+
+
+def _step(path: str | Path, name: str, table: Mapping[str, Any], names: Mapping[str, Any], out: Path) -> Step:
+    words = str(table.get("run", name))
+    command = _command(words)
+    given = {key.replace("-", "_"): value for key, value in table.items() if key not in _KEYS}
+    for key in given:
+        if key not in options(command.config):
+            raise unknown_name(f"option of the step {name} in {path}", key, options(command.config))
+    given = {key: _filled(value, names, path) for key, value in given.items()}
+    place = out / f"{name}{command.ending}"
+    layers = [("environment", environment(command.config)), (f"{path}", {**given, "out": str(place), "force": "true"})]
+    inputs = _filled(table.get("inputs", []), names, path)
+    return Step(name, words, [inputs] if isinstance(inputs, str) else inputs, resolve(command.config, layers)[0], place)
+
+
+def _filled(value: Any, names: Mapping[str, Any], path: str | Path) -> Any:
+    """Put names in the place of {name}, in texts and in lists and tables of texts."""
+    if isinstance(value, list):
+        return [_filled(part, names, path) for part in value]
+    if isinstance(value, dict):
+        return {key: _filled(part, names, path) for key, part in value.items()}
+    if not isinstance(value, str):
+        return value
+    for name in _USED.findall(value):
+        if name not in names:
+            raise unknown_name(f"name in {path}", name, names)
+    return _USED.sub(lambda match: str(names[match[1]]), value)
+
+
+def _command(words: str) -> Command:
+    from curate.data.manifest import OutputDirectory
+
+    if words == "tokens":
+        from curate.corpus.config import TokensConfig
+        from curate.corpus.count import count
+
+        return Command(TokensConfig, count, OutputDirectory)
+    if words == "select":
+        from curate.sft.config import SelectConfig
+        from curate.sft.select import select
+
+        return Command(SelectConfig, select, OutputDirectory)
+    from curate.data import sources
+    from curate.data.sources._output import OutputFile
+
+    known = {f"source {name}": name for name in sources.names()}
+    if words not in known:
+        raise unknown_name("command for a step", words, ["tokens", "select", *known])
+    module = sources.load(known[words])
+    return Command(module.Config, module.extract, OutputFile, ".jsonl")
+
+
+def _run(step: Step, stages: Stages) -> str:
+    """Run a step and return its result in a few words."""
+    command = _command(step.command)
+    with command.output(step.out, force=True) as out:
+        result = command.story(step.inputs, step.config, stages)
+        with stages("write"):
+            result.write_into(out.path)
+    for note in [*result.report["notes"], *result.report.get("advice", ())]:
+        stages.say(note)
+    return _in_short(step.command, result.report)
+
+
+def _in_short(command: str, report: Mapping[str, Any]) -> str:
+    if command == "select":
+        return f"{report['rows']['selected']:,} rows of {report['rows']['read']:,}"
+    if command != "tokens":
+        return f"{report['rows']:,} rows of {report['read']:,} {report['unit']}"
+    from curate.report.numbers import size
+
+    what, of = report["tokens"]["unique"], report["tokens"]["total"]
+    if what is None:
+        return f"{report['documents']['unique']:,} unique documents of {report['documents']['read']:,}"
+    plan = f"; {report['plan']['verdict']}" if report.get("plan") else ""
+    return f"{size(what)} unique tokens of {size(of)}{plan}"
+
+
+# -- What a step depends on --------------------------------------------------------------------------------------------
+
+
+def _mark(step: Step) -> dict[str, Any]:
+    """Return what the result of a step depends on, as JSON holds it."""
+    from curate import __version__
+
+    settings = {f.name: as_text(getattr(step.config, f.name)) for f in fields(step.config) if f.name not in _NO_CHANGE}
+    read = [*step.inputs, *(part for value in settings.values() for part in _texts(value))]
+    return {"command": step.command, "inputs": step.inputs, "options": settings, "version": __version__,
+            "files": _files(map(Path, read))}  # fmt: skip
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the texts of an option, which may be names of files; of KEY=VALUE and NAME:ARGUMENT the parts too."""
+    parts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    pieces = {piece for part in map(str, parts) for piece in (part, part.split("=")[-1], part.split(":")[-1])}
+    return sorted(pieces - {""})
+
+
+def _files(paths: Iterable[Path]) -> dict[str, list[int]]:
+    """Return size and time of every file that `paths` name: files, directories with all below, and globs."""
+    facts = {str(file): file.stat() for path in paths for file in _below(str(path))}
+    return {name: [facts[name].st_size, facts[name].st_mtime_ns] for name in sorted(facts)}
+
+
+def _below(name: str) -> list[Path]:
+    """Return the files that a name stands for; a text that names nothing stands for none."""
+    import glob
+
+    try:
+        found = [Path(match) for match in glob.glob(name, recursive=True)] or [Path(name)]
+        return [file for path in found for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return []
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(path.read_bytes())
+        return {name: dict(kept) for name, kept in state["steps"].items() if {"mark", "files", "said"} <= set(kept)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # nothing is known to be finished
+
+
+def _save(path: Path, state: Mapping[str, Any]) -> None:
+    from curate.data.manifest import SCHEMA_VERSION, write_json
+
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        write_json(beside, {"schema_version": SCHEMA_VERSION, "steps": state})
+        beside.replace(path)
+    except OSError as error:
+        raise CurateError(
+            f"cannot write {path}: {error.strerror or error}", "Give another out in the recipe."
+        ) from error
