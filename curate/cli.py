@@ -20,7 +20,7 @@ from curate.data import sources
 from curate.errors import ConditionNotMet, UsageError
 from curate.face import Face, command, limit_threads, print_json, result_console, run
 from curate.recipe import RunConfig, run_recipe
-from curate.sft.config import SelectConfig
+from curate.sft.config import SelectConfig, WhyConfig
 
 _PLAN_IN_SHORT = ("Answer", "Sizes", "Repetition", "By source", "What to do", "Outside a fitted range")
 
@@ -55,6 +55,23 @@ def select_command(inputs: list[str], config: SelectConfig, face: Face) -> None:
     _run_story(select, inputs, config, face, lambda result, *at: print_selection(result.report, *at))
     if config.out is None and not face.quiet:
         click.echo("curate: no file was written: --out DIR writes the rows", err=True)
+
+
+@command(app, "why", WhyConfig, inputs="DIR ID")
+def why_command(inputs: list[str], _: WhyConfig, face: Face) -> None:
+    """Tell the life of one row of a selection: what dropped it, or what was picked instead.
+
+    DIR is what `curate select --out DIR` wrote; ID is a row's id in its ledger, or the beginning of one.
+
+    \b
+    curate why sft/ 3f9ac1
+    """
+    if len(inputs) != 2:
+        raise UsageError("a directory and the id of a row are wanted", "For example: curate why sft/ 3f9ac1")
+    from curate.sft.why import life_of, render
+
+    life = life_of(*inputs)
+    _print_result(life, face, lambda: render(life))
 
 
 @command(app, "tokens", TokensConfig)

@@ -28,7 +28,7 @@ FEED_BYTES = 1024  # measured on 7 MB of gzip: 0.144 s against 0.127 s in pieces
 DATA_SUFFIXES = (".json", ".jsonl", ".ndjson")
 TABLE_SUFFIXES = (".parquet", ".arrow")
 
-# Files beside the data that are no data: of `datasets` and LLaMA-Factory, and of our own output directories.
+# Files beside the data that are no data: of `datasets` and LLaMA-Factory, and of our own output (`X.report.json` too).
 _SIDE_FILES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 _OWN_FILES = {"report.json", "manifest.json", "unreadable.jsonl", "ledger.parquet", "map.parquet"}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -129,7 +129,7 @@ def _data_files(files: list[str], given: str, suffixes: tuple[str, ...], notes: 
 def _is_data(file: str, suffixes: tuple[str, ...]) -> bool:
     name = os.path.basename(file)
     plain = name.removesuffix(".gz").removesuffix(".zst")
-    if name in _SIDE_FILES or name in _OWN_FILES:
+    if name in _SIDE_FILES or name in _OWN_FILES or name.endswith(".report.json"):
         return False
     return plain.endswith(suffixes) or name.endswith(TABLE_SUFFIXES)
 
@@ -162,15 +162,17 @@ class PlainBytes:
     """The plain bytes of an open file, unpacked, in blocks of at most about `block_bytes`.
 
     Once it is read to its end, `sha256` and `size` are those of the file as it was packed, and `fault` says why the
-    plain bytes end too early (None: they do not).
+    plain bytes end too early (None: they do not). `zstd_window` is the largest window of zstd in bytes, memory that a
+    stranger may ask for; 0 is the library's own limit, 128 MiB.
     """
 
-    def __init__(self, file: BinaryIO, name: str, block_bytes: int) -> None:
+    def __init__(self, file: BinaryIO, name: str, block_bytes: int, *, zstd_window: int = 0) -> None:
         self.name = name
         self.size = 0
         self.fault: str | None = None
         self._file = file
         self._block_bytes = block_bytes
+        self._zstd_window = zstd_window
         self._digest = hashlib.sha256()
 
     @property
@@ -208,7 +210,7 @@ class PlainBytes:
             raise CurateError(f"{self.name}: cannot be read: {error.strerror or error}") from error
 
     def _unpack(self, blocks: Iterable[bytes], kind: str) -> Iterator[bytes]:
-        new, errors = _decompressor(kind)
+        new, errors = _decompressor(kind, self._zstd_window)
         engine, fed = new(), False
         for block in blocks:
             for start in range(0, len(block), FEED_BYTES):
@@ -229,9 +231,9 @@ class PlainBytes:
             self.fault = f"the {kind} file is cut off here (truncated)"
 
 
-def _decompressor(kind: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
+def _decompressor(kind: str, zstd_window: int) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
     if kind == "gzip":
         return lambda: zlib.decompressobj(wbits=31), (zlib.error,)
     import zstandard
 
-    return lambda: zstandard.ZstdDecompressor().decompressobj(), (zstandard.ZstdError,)
+    return lambda: zstandard.ZstdDecompressor(max_window_size=zstd_window).decompressobj(), (zstandard.ZstdError,)
