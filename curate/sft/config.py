@@ -38,6 +38,11 @@ def _share(text: str) -> Decimal:
 
 
 @dataclass(frozen=True)
+class WhyConfig:
+    """`curate why` has no options of its own."""
+
+
+@dataclass(frozen=True)
 class SelectConfig:
     """What `curate select` can be told. Exactly one of fraction, count and budget_tokens is wanted."""
 
