@@ -2,10 +2,10 @@
 
     python benchmarks/strategies.py alpaca_data_52k.jsonl.gz [--counts 260,2600] [--workers 2]
 
-Rows are embedded by `lexical` (the prompt). Columns: seconds of the pick alone (one run); covering radius and mean
-distance to the nearest selected row (lower covers more); facility location, the mean over all rows of the largest
-cosine to a selected one (higher covers more); median answer in bytes. None of them says what a model learns from the
-rows. `k-center` is the default of `curate select`, clusters and cores; `one pool` is K-Center-Greedy alone.
+Rows are embedded by `lexical` (the prompt). Columns: seconds of the pick alone (one run), and of all cores together;
+covering radius and mean distance to the nearest selected row (lower covers more); facility location, the mean over all
+rows of the largest cosine to a selected one (higher covers more); median answer in bytes. None of them says what a
+model learns from the rows. `k-center` is the default of `curate select`, clusters and cores; `one pool` is K-Center-Greedy alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from curate.sft.kmeans import spherical_kmeans
 from curate.sft.pick import pick_in_clusters
 
 DRAWS = 5
+COLUMNS = ("seconds", "cpu", "radius", "mean", "facility", "bytes")
 
 
 def read(path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -78,18 +79,19 @@ def main() -> None:
     result = []
     for k in map(int, options.counts.split(",")):
         print(f"\n{len(X):,} × {X.shape[1]}, k = {k:,}")
-        print("strategy".ljust(20), *(f"{name:>18}" for name in ("seconds", "radius", "mean", "facility", "bytes")))
+        print("strategy".ljust(20), *(f"{name:>15}" for name in COLUMNS))
         for name, select in picks.items():
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             rows = select(k)
-            line = {"seconds": time.perf_counter() - start, **measure(X, lengths, rows, workers)}
-            print(name.ljust(20), *(f"{value:>18.3f}" for value in line.values()), flush=True)
+            spent = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - busy}
+            line = {**spent, **measure(X, lengths, rows, workers)}
+            print(name.ljust(20), *(f"{value:>15.3f}" for value in line.values()), flush=True)
             result.append({"k": k, "strategy": name, **line})
         draws = [np.random.default_rng(seed).choice(len(X), k, replace=False) for seed in range(DRAWS)]
         chance = [measure(X, lengths, rows, workers) for rows in draws]
         values = {name: np.array([line[name] for line in chance]) for name in chance[0]}
         cells = [f"{v.mean():.3f} ± {v.std(ddof=1):.3f}" for v in values.values()]
-        print(f"random × {DRAWS}".ljust(20), f"{'':>18}", *(f"{cell:>18}" for cell in cells), flush=True)
+        print(f"random × {DRAWS}".ljust(20), " " * 31, *(f"{cell:>15}" for cell in cells), flush=True)
         result.append({"k": k, "strategy": "random", **{name: float(v.mean()) for name, v in values.items()}})
     print(json.dumps(result))
 

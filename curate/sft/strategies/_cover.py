@@ -94,19 +94,22 @@ class _Cover:
 
     def best(self) -> int | None:
         """Return the row of the largest gain, lowest index on ties; None where no row gains anything."""
-        while True:
+        while len(self.Y):
             fresh = self.seen == self.count
             floor = float(self.lower.max(where=fresh, initial=0))
             able = (self.upper >= floor) & (self.upper > 0)
             stale = np.flatnonzero(able & ~fresh)
             if not len(stale):
-                break
+                return self._decide(np.flatnonzero(able))
             if len(stale) > _BATCH:
                 stale = stale[np.argpartition(-self.upper[stale], _BATCH)[:_BATCH]]
             self._refresh(stale)
-        close = np.flatnonzero(able)
-        if len(close) > 1 or floor == 0:
-            for row in close[self.upper[close] > self.lower[close]]:
+        return None
+
+    def _decide(self, rows: I64) -> int | None:
+        """Return which of `rows`, all up to date, has the largest gain, in float64 where the bounds leave it open."""
+        if len(rows) > 1 or not self.lower[rows].all():
+            for row in rows[self.upper[rows] > self.lower[rows]]:
                 self.upper[row] = self.lower[row] = self._exact_gain(row)
         row = int(np.argmax(self.upper))
         return row if self.upper[row] > 0 else None
@@ -117,6 +120,9 @@ class _Cover:
         self.threshold[rows] = self.objective.raised(cosine, self.threshold[rows])
         self.upper[row] = self.lower[row] = -np.inf
         self.count += 1
+        alive = np.isfinite(self.threshold)
+        if 2 * alive.sum() < len(alive):  # most rows can gain no more: leave them out
+            self.Y, self.threshold = self.Y[alive], self.threshold[alive]
 
     def _refresh(self, rows: I64) -> None:
         """Bring the bounds of `rows` up to date."""
