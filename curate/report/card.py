@@ -46,8 +46,8 @@ $command
 
 **Method.** Embedder `$embedder`; $groups; $picks; seed $seed.
 
-**Loading.** `datasets.load_dataset("path/to/this/directory")`. Rows are in the `$form` format, in pick order: a prefix
-is spread over the pool too. $llama_factory
+**Loading.** `datasets.load_dataset("path/to/this/directory")`. Rows are in the `$form` format, in pick order$prefix.
+$llama_factory
 axolotl reads `type: chat_template` for messages. TRL's `SFTTrainer` trains on the user's turns too when rows are plain
 `messages`, unless `assistant_only_loss=True`; `--format prompt-completion` trains on the answers only.
 
@@ -58,6 +58,7 @@ nearest selected row, mean over the pool: $mean here, $chance_mean ± $chance_sd
 """)
 
 
+_PREFIX = ": a prefix\nis spread over the pool too"
 _LLAMA_FACTORY = "LLaMA-Factory finds its entry in `dataset_info.json`;"
 _NO_LLAMA_FACTORY = "LLaMA-Factory reads dialogues with tools as `--format sharegpt` only, and so not these rows;"
 
@@ -88,6 +89,7 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool, llama_factory: 
         picks=pick_counts(report["picks"]),
         seed=report["config"]["seed"],
         form=report["config"]["format"],
+        prefix=_PREFIX if report["picks"]["strategy"] == "k-center" else "",
         llama_factory=_LLAMA_FACTORY if llama_factory else _NO_LLAMA_FACTORY,
         mean=f"{report['coverage']['mean']:.3f}",
         chance_mean=f"{chance['mean']:.3f}",

@@ -94,3 +94,13 @@ def test_help_names_every_strategy():
     """The option's help lists what is in the package."""
     text = options(SelectConfig)["strategy"].help
     assert all(name in text for name in strategies.names())
+
+
+def test_the_card_claims_spread_for_k_center_alone(tmp_path):
+    """A prefix of the longest answers is not spread over the pool."""
+    cards = []
+    for name in ("k-center", "longest"):
+        curate.select_rows(SAMPLE, count=9, strategy=name, workers=1, out=tmp_path / name)
+        cards.append((tmp_path / name / "README.md").read_text())
+    assert ["a prefix" in card for card in cards] == [True, False]
+    assert "9 by longest" in cards[1]
