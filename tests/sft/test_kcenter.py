@@ -192,9 +192,11 @@ def test_most_distances_are_never_computed():
     assert 0 < k_center_greedy(X, 600).evaluated < 0.5
 
 
-def test_a_memory_map_is_not_copied(tmp_path):
+def test_a_memory_map_is_not_copied(tmp_path, monkeypatch):
     """Beside a read-only map of n * d float32 it takes less than 0.3 of that."""
-    n, d = 120_000, 256
+    n, d = 40_000, 256
+    for size in ("_ABOVE", "_WIDE"):  # as small beside n as the real sizes are beside a million rows
+        monkeypatch.setattr(kcenter_numpy, size, 2000)
     X = np.lib.format.open_memmap(tmp_path / "X.npy", mode="w+", dtype=np.float32, shape=(n, d))
     X[:] = vectors("unit", n, d, np.random.default_rng(0))
     want = k_center_greedy(X, 60)
@@ -270,9 +272,11 @@ def test_on_torch_same_as_the_reference(kind, n, d, data, seed):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_same_as_on_the_cpu(kind, device):
-    """Picks and their distances are bit for bit those of numpy, with the real sizes of the parts."""
-    X = vectors(kind, 40_000, 16, np.random.default_rng(5))
+def test_same_as_on_the_cpu(kind, device, monkeypatch):
+    """Picks and their distances are bit for bit those of numpy."""
+    monkeypatch.setattr(kcenter_torch, "_ABOVE", 1000)
+    monkeypatch.setattr(kcenter_torch, "_WIDE", 1000)
+    X = vectors(kind, 9_000, 16, np.random.default_rng(5))
     want, gaps = greedy(X, squared_norms(X), 150, 17)
     assert picked(X, 150, 17, [], device) == (want.tolist(), pytest.approx(gaps.tolist(), abs=0, rel=0, nan_ok=True))
 
