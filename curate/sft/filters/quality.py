@@ -40,9 +40,10 @@ _SPACED = {
 }  # fmt: skip
 _UNSPACED = {"Chinese": "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff", "Thai": "\u0e00-\u0e7f"}
 # A run of text, as names, labels and code have none: eight words, or twelve characters where words are not spaced.
-_RUNS = {letters: re.compile(rf"(?:[{letters}]{{2,}}[ ,;:.]+){{7}}[{letters}]") for letters in _SPACED.values()} | {
-    letters: re.compile(rf"(?:[{letters}][ ，、。]?){{12}}") for letters in _UNSPACED.values()
-}
+_RUNS = {
+    letters: re.compile(rf"(?:[{letters}]{{2,}}[ ,;:.]+(?:[{letters}] )?){{7}}[{letters}]")
+    for letters in _SPACED.values()
+} | {letters: re.compile(rf"(?:[{letters}][ ，、。]?){{12}}") for letters in _UNSPACED.values()}
 _SETS_ASIDE = re.compile(
     r"translat|language|latin|english|chinese|japanese|korean|russian|arabic|hebrew|greek|hindi|thai|mandarin|code|program"
     r"|翻[译譯]|[译譯]成|[语語]言|[英汉漢中日韩韓俄法德][语語文]|代[码碼]|函[数數]|程序|程式|算法|演算法|[编編][写寫]",

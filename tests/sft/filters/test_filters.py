@@ -16,6 +16,7 @@ from curate.errors import CurateError, UsageError
 from curate.sft import filters
 from curate.sft.filters import Rule
 
+GROUPS = ["clean", "style", "lima", "lima-zh", "quality"]
 RULES = '''
 import polars as pl
 from curate.sft.filters import Rule
@@ -82,7 +83,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name, near):
 
 def test_every_filter_says_what_is_kept():
     """A docstring begins with `Kept when:`, and names are unique."""
-    found = filters.resolve(["clean", "style"])
+    found = filters.resolve(GROUPS)
     assert len({name for name, _ in found}) == len(found)
     assert all((rule.__doc__ or "").startswith("Kept when: ") for _, rule in found)
 
@@ -139,6 +140,70 @@ def test_a_file_that_is_no_group_is_refused(file, text, message, tmp_path):
         (tmp_path / file).write_text(text)
     with pytest.raises(UsageError, match=message):
         filters.resolve([str(tmp_path / file)])
+
+
+def test_a_preset_is_its_groups():
+    """`strict` is every rule that is bound to no source; a dash may stand for an underscore."""
+    assert names(["strict"]) == names(["clean", "style", "quality"])
+    assert names(["lima-zh"]) == names(["lima_zh"]) == ["lima_zh.length", "lima_zh.first_person", "lima_zh.references"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (["lima.length=2:3"], [False, True, True, False]),
+        (["lima.length=1K:4K"], [False] * 4),
+        (["lima.length=:3", "lima.length=:3"], None),
+        (["lima.length=3"], [False, False, True, True]),
+        (["lima", "lima.length=2:3"], [False, True, True, False]),
+        (["lima.length=2:3", "lima"], [False, True, True, False]),
+    ],
+)
+def test_numbers_follow_a_name(asked, kept, ledger):
+    """They replace the defaults in order, wherever the filter is asked for; an empty one keeps its default."""
+    if kept is None:
+        with pytest.raises(UsageError, match="a window of 1,200 to 3 characters holds nothing"):
+            filters.resolve(asked)
+        return
+    marked = filters.apply(ledger(*(("p", "x" * n) for n in (1, 2, 3, 4))), filters.resolve(asked))
+    assert marked["drop_reason"].is_null().to_list() == kept
+    assert set(marked["drop_reason"].drop_nulls()) == {"lima.length"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("lima.length=1:2:3", "takes least and most", "lima.length=1200:4096 is the default"),
+        ("lima.first_person=3", "takes no numbers", "Write lima.first_person alone"),
+        ("lima.length=x", "x is not a number", "is the default"),
+        ("lima.length=1.5", "1.5 should be a whole number", "is the default"),
+        ("lima.length=9:2", "a window of 9 to 2 characters", "smaller number first"),
+        ("lima=3", "lima is a group", "one filter"),
+        ("lima-zh=3", "lima-zh is a group", "one filter"),
+        ("lima.lenght=3", "unknown filter 'lima.lenght'", "lima.length"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(name, message, hint):
+    """The error says what the filter takes, before anything is read."""
+    with pytest.raises(UsageError, match=message) as caught:
+        filters.resolve([name])
+    assert hint in caught.value.hint
+
+
+def test_two_settings_of_one_filter_are_refused():
+    """Which one counts is not guessed."""
+    with pytest.raises(UsageError, match="given twice: =1:2 and =1:3"):
+        filters.resolve(["lima.length=1:2", "lima.length=1:3"])
+
+
+def test_a_note_drops_nothing(ledger):
+    """`would_drop` names the rules that fire, in their order; unreadable rows have none, and no mark is made."""
+    blank = dict.fromkeys(("chat", "prompt", "response", "roles"))
+    frame = ledger({**blank, "drop_reason": "unreadable", "rules": ["unreadable"], "evidence": "cut"}, ("p", "I say."))
+    noted = filters.note(frame, filters.resolve(["lima"]))
+    assert noted["would_drop"].to_list() == [None, ["lima.length", "lima.first_person"]]
+    assert noted.drop("would_drop").equals(frame)
+    assert filters.note(frame, [])["would_drop"].to_list() == [None, []]
 
 
 def test_an_unknown_name_in_a_file_is_answered_with_its_names(rules):
@@ -218,13 +283,15 @@ def test_no_rows(ledger):
 
 PIECES = [
     "", "x", "<nooutput>", "https://a.b/c", "As an AI, I cannot.", "\x00", "Â°", "a" * 150, "<image>", "<br>", "&amp;",
-    "As others have said, no.", "I'm sorry, but I cannot provide it.", "Rivers run to the sea. " * 25 + "And then we",
+    "As others have said, I think.", "`I` am", "@user's answer", "我", "樓主說的", "字" * 30, "lima " * 900,
+    "Слова и речи " * 9,
+    "I'm sorry, but I cannot provide it.", "Rivers run to the sea. " * 25 + "And then we",
     "```\ncode", "[image of a cat]", "谢邀。", "作为一个人工智能助手，我不能。", "Fine words.", "\n",
 ]  # fmt: skip
 POOLS = st.lists(
     st.tuples(st.sampled_from(PIECES), st.lists(st.sampled_from(PIECES), max_size=2).map(" ".join)), max_size=8
 )
-EVERY = filters.resolve(["clean", "style"])
+EVERY = [rule for rule in filters.resolve(GROUPS) if rule[0] != "quality.tokens"]
 
 
 @settings(deadline=None, max_examples=20)
