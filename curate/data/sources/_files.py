@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from glob import glob
 from pathlib import Path
@@ -47,19 +48,25 @@ class Dump:
         self.path = path
         self.fault: str | None = None
         self.about: dict[str, Any] = {"path": str(path)}
+        self.size = path.stat().st_size
         self._zstd_window = zstd_window
 
-    def lines(self, on_progress: Callable[[int, int | None], None] | None = None) -> Iterator[bytes | None]:
-        """Yield each line without its line break; None for one longer than `LONGEST_LINE`, which is never held."""
-        total = self.path.stat().st_size
+    @contextmanager
+    def open(self) -> Iterator[PlainBytes]:
+        """Open the file for its plain bytes; what was read is put down when the block ends."""
         with self.path.open("rb") as file:
             stream = PlainBytes(file, str(self.path), BLOCK_BYTES, zstd_window=self._zstd_window)
-            for line, done in _lines(stream):
-                yield line
-                if done and on_progress:
-                    on_progress(stream.size, total)
+            yield stream
         self.about |= {"sha256": stream.sha256, "bytes": stream.size}
         self.fault = stream.fault
+
+    def lines(self, on_progress: Callable[[int, int | None], None]) -> Iterator[bytes | None]:
+        """Yield each line without its line break; None for one longer than `LONGEST_LINE`, which is never held."""
+        with self.open() as stream:
+            for line, is_new_block in _lines(stream):
+                yield line
+                if is_new_block:
+                    on_progress(stream.size, self.size)
 
     def notes(self) -> list[str]:
         """Return what is to be said about the file."""
