@@ -26,6 +26,7 @@ from curate.errors import UsageError
 
 _SAME_ROWS = {"workers", "chunk_size", "force", "strict"}  # options that do not change what is selected
 FORMATS = ("messages", "alpaca", "sharegpt", "prompt-completion")
+LEXICAL = "lexical"
 K_CENTER = "k-center"  # the default strategy, the only one that picks in clusters
 
 
@@ -66,8 +67,13 @@ class SelectConfig:
         default=("clean", "style"), many=True, metavar="NAMES",
     )  # fmt: skip
     embedder: str = option(
-        "lexical, a Hugging Face id, or a folder with a sentence-transformers model", default="lexical", metavar="NAME"
+        "lexical, a Hugging Face id or a folder of a model, static:MODEL, or hidden:MODEL[:LAYER]", default=LEXICAL,
+        metavar="NAME",
+    )  # fmt: skip
+    vectors: str | None = option(
+        "vectors of your own instead of an embedder: .npy with a row for each record, or .parquet", metavar="FILE"
     )
+    center: bool = option("subtract the mean of all vectors from each, then scale to unit norm", flag=True)
     embed_text: str = option("what is embedded: the prompt, or prompt and answer", default="prompt",
                              choices=("prompt", "both"))  # fmt: skip
     device: str = option("where models run", default="auto", choices=("auto", "cpu", "cuda"))
@@ -117,6 +123,8 @@ class SelectConfig:
             )
         if self.scope == "task" and self.task_column is None:
             raise UsageError("--scope task needs to know the task of a row", "Add --task-column NAME.")
+        if self.vectors is not None and self.embedder != LEXICAL:
+            raise UsageError(f"--vectors and --embedder {self.embedder} exclude each other", "Leave one of them out.")
         if self.strategy != K_CENTER:
             self._refuse_clusters()
 

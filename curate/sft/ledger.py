@@ -30,8 +30,12 @@ def open_ledger(frame: pl.DataFrame, unreadable: pl.DataFrame) -> pl.DataFrame:
     digests = [blake2b(_bytes(next(broken) if text is None else text), digest_size=16).hexdigest() for text in chats]
     copy = pl.int_range(pl.len()).over("digest")
     suffix = pl.when(copy == 0).then(pl.lit("")).otherwise(pl.format("-{}", copy))
+    readable = pl.col("error").is_null()
     return (
-        frame.with_columns(digest=pl.Series(digests, dtype=pl.String))
+        frame.with_columns(
+            digest=pl.Series(digests, dtype=pl.String),
+            read_as=pl.when(readable).then(readable.cum_sum().cast(pl.Int64) - 1),  # place among the readable records
+        )
         .sort("digest", "task", "shape", "source", "line", maintain_order=True)
         .with_columns(
             id=pl.col("digest") + suffix,

@@ -26,12 +26,12 @@ from curate.report.progress import Advance, Stages
 from curate.sft import coverage, filters, ledger, outliers, strategies
 from curate.sft.config import K_CENTER, SelectConfig
 from curate.sft.duplicates import mark_exact
-from curate.sft.embed import load as load_embedder
 from curate.sft.kmeans import kmeans
 from curate.sft.pick import Picks, pick_in_clusters, similarity_to_mean
 from curate.sft.report import build_report
 from curate.sft.selection import Selection
 from curate.sft.tokens import count_tokens, load_tokenizer
+from curate.sft.vectors import vector_source
 
 RANDOM_SELECTIONS = 5
 SOURCE_BOUND = ("lima", "lima-zh")
@@ -73,14 +73,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     with stages("load"):  # first, so that a name that is not known costs no reading
         rules = filters.resolve(config.filters)
         strategy = strategies.load(config.strategy)
-        embedder = load_embedder(
-            config.embedder,
-            device=config.device,
-            dtype=config.dtype,
-            seed=embedder_seed,
-            workers=config.workers,
-            on_progress=stages.advance,
-        )
+        embed = vector_source(config, embedder_seed, stages.advance)
         needed = config.budget_tokens is not None or any(name == "quality.tokens" for name, _ in rules)
         counter, notes = load_tokenizer(config.tokenizer, required=needed)
 
@@ -106,7 +99,8 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
 
     live = live_rows(table, config)
     with stages("embed"):
-        vectors = embedder.embed(ledger.text_to_embed(live, config.embed_text))
+        vectors, embedder_about, said = embed(live, rows.frame.height - rows.unreadable.height)
+        notes += said
     if config.trim_outliers:
         with stages("outliers"):
             table, stay, said = outliers.trim_outliers(table, live, vectors, config.trim_outliers, config.workers)
@@ -149,7 +143,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     table = ledger.record_selection(table, live, groups, candidates, picked, chosen, nearest, distance)
     report = build_report(
         table=table, rows=rows, config=config, groups=groups, picked=picked,
-        embedder=embedder.about, tokens=tokens_about, coverage=coverage.coverage(distance), chance=chance,
+        embedder=embedder_about, tokens=tokens_about, coverage=coverage.coverage(distance), chance=chance,
         seeds=seeds, notes=notes, stages=stages,
     )  # fmt: skip
     return Selection(config=config, ledger=table, unreadable=rows.unreadable, sources=rows.sources, report=report)

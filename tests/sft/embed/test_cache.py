@@ -123,7 +123,7 @@ def test_a_vector_that_is_not_finite_ends_the_run_and_is_not_stored() -> None:
     [
         ({"CURATE_CACHE": "/one", "XDG_CACHE_HOME": "/two"}, "/one"),
         ({"XDG_CACHE_HOME": "/two"}, "/two/curate"),
-        ({"HOME": "/home/me"}, "/home/me/.cache/curate"),
+        ({"HOME": "/me"}, "/me/.cache/curate"),
     ],
 )
 def test_where_the_cache_is(monkeypatch, set_to, expected) -> None:
