@@ -19,7 +19,7 @@ from curate.engine.blocks import map_blocks
 from curate.sft.distance import F32, F64, I64
 from curate.sft.kcenter_exact import Chosen
 
-_ABOVE = 16384  # bounds above the floor: half as many or twice as many take a tenth longer at 300,000 rows
+_ABOVE, _FEWEST, _SHARE = 16384, 1024, 16  # bounds above the floor: a sixteenth of all, within these limits
 _WIDE = 16384  # rows above the floor whose vectors are not copied any more
 _TIED = 32  # picks among so many rows before their bounds are lowered again
 _SOON = 32  # rows measured together in float64, since they are likely to be picked soon
@@ -85,7 +85,7 @@ class Bounds:
 
     def _above(self) -> tuple[I64, float]:
         """Return rows, up to date, ascending, and the bound above which the next pick is surely one of them."""
-        wanted = _ABOVE
+        wanted = min(_ABOVE, max(_FEWEST, len(self.upper) // _SHARE))
         while True:
             floor = self._floor(wanted)
             rows = np.flatnonzero(self.upper > floor)
