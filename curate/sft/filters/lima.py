@@ -5,6 +5,12 @@ They are bound to their source: of Alpaca's 52,002 answers, whose median length 
 would drop. Even of LIMA's own 400 rows from Stack Exchange the literal rules reject 24 %, and of its wikiHow rows 82 %
 are longer than the window: ask for these rules on forum dumps, and set another window where answers are of another
 kind.
+
+Thirty hits of each were read. First person: 30 right of the 547 among 1,060 answers of a Stack Exchange dump; in Alpaca
+(3,263 rows) all 30 were first person too, but 20 of them letters, songs, speeches and dialogues, which ask for it.
+References: 25 right of 147 in the dump, the others "as explained in" a book, "Bob's answer" in a protocol, "as said" in
+the part before; in Alpaca one of all 29: tweets, decorators, advice to read Stack Overflow. Known misses: "I (like
+most)", and an "I" before a number, a capital or a full stop.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ The paper has no Chinese; the lists and the window are ours, made to mean the sa
 words (自我, 我国, 基本人权, 阁楼上, 粘贴吧, 问题主要, 底层主机, 利益相关者), 在下 is left out (在下雨, 在下面), and
 traditional characters count as simplified ones. As with `lima`, a run reports these rules and drops by them only when
 asked: `--filters lima-zh`.
+
+Thirty hits were read in Alpaca's Chinese translation. First person: 28 right of 1,095, two where the translator put 我
+for a variable i and for "me" in a leaked instruction; another 72 rows hold 我 in quotation marks only and are kept.
+References: none right of 4 (点赞 as what readers of an advertisement do, 楼上 as a floor).
 """
 
 from __future__ import annotations
