@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 QUESTION, ANSWER = 1, 2
 
-_KIND = re.compile(rb' PostTypeId="(\d{1,3})"')
-_NUMBERS = {name: re.compile(rb' %b="(-?\d{1,18})"' % name) for name in (b"Id", b"ParentId", b"Score")}
+_NUMBER = re.compile(rb' (Id|PostTypeId|ParentId|Score)="(-?\d{1,18})"')
 _FRAME = (b"<?xml", b"<posts", b"</posts")
 _ENTITY = re.compile(r"&(?:#x([0-9A-Fa-f]{1,6})|#([0-9]{1,7})|(lt|gt|amp|quot|apos));")
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
@@ -48,20 +47,15 @@ def read_posts(lines: Iterable[bytes | None]) -> Iterator[Post | None]:
 
 
 def _post(row: bytes) -> Post | None:
-    kind = _KIND.search(row)
-    if kind is None or not (row.startswith(b"<row ") and row.endswith(b"/>")):
+    if not (row.startswith(b"<row ") and row.endswith(b"/>")):
         return None
-    number = int(kind[1])
-    id, score = _number(b"Id", row), _number(b"Score", row)
-    parent = _number(b"ParentId", row) if number == ANSWER else 0
-    if id is None or score is None or parent is None:
-        return None
-    return Post(id, number, parent, score, row)
-
-
-def _number(name: bytes, row: bytes) -> int | None:
-    found = _NUMBERS[name].search(row)
-    return int(found[1]) if found else None
+    for end in (row.find(b' Body="'), len(row)):  # in every dump the numbers stand before the body
+        found = dict(_NUMBER.findall(row, 0, end))
+        kind = int(found.get(b"PostTypeId", 0))
+        parent = int(found.get(b"ParentId", 0))
+        if b"Id" in found and b"Score" in found and kind and (parent or kind != ANSWER):
+            return Post(int(found[b"Id"]), kind, parent, int(found[b"Score"]), row)
+    return None
 
 
 def _character(entity: re.Match[str]) -> str:

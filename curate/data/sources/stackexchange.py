@@ -179,7 +179,7 @@ def _judge(site: _Site, config: Config, stages: Stages) -> None:
         if post.kind == QUESTION and not site.question_verdict[at]:
             site.question_verdict[at] = _VERDICTS.index(_verdict(_about_question, post, config))
             site.score[at] = post.score
-        elif post.id == site.answer[at] and not site.answer_verdict[at]:
+        elif post.id == site.answer[at] and not site.answer_verdict[at] and site.question_verdict[at] <= _FINE:
             site.answer_verdict[at] = _VERDICTS.index(_verdict(_about_answer, post, config))
     counts = site.counts
     for (question, answer), pairs in Counter(zip(site.question_verdict, site.answer_verdict, strict=True)).items():
