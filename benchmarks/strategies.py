@@ -5,7 +5,8 @@
 Rows are embedded by `lexical` (the prompt). Columns: seconds of the pick alone (one run), and of all cores together;
 covering radius and mean distance to the nearest selected row (lower covers more); facility location, the mean over all
 rows of the largest cosine to a selected one (higher covers more); median answer in bytes. None of them says what a
-model learns from the rows. `k-center` is the default of `curate select`, clusters and cores; `one pool` is K-Center-Greedy alone.
+model learns from the rows. `k-center` is the default of `curate select`, clusters and cores; `one pool` is
+K-Center-Greedy alone.
 """
 
 from __future__ import annotations
