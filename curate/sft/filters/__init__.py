@@ -219,6 +219,8 @@ def _built_in(name: str) -> dict[str, Filter]:
         return groups[known_as]
     if known_as in every:
         return {known_as: every[known_as]}
+    if "(" in name:
+        raise UsageError(f"unknown filter {name!r}", "Numbers follow an equals sign: lima.length=500:2000.")
     known = [*(group for group in groups if groups[group]), *PRESETS, *every, "none", "./rules.py"]
     raise unknown_name("filter", name, known)
 

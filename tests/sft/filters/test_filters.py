@@ -181,6 +181,7 @@ def test_numbers_follow_a_name(asked, kept, ledger):
         ("lima=3", "lima is a group", "one filter"),
         ("lima-zh=3", "lima-zh is a group", "one filter"),
         ("lima.lenght=3", "unknown filter 'lima.lenght'", "lima.length"),
+        ("lima.length(1", r"unknown filter 'lima.length\(1'", "lima.length=500:2000"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(name, message, hint):
