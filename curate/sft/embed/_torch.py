@@ -31,7 +31,7 @@ import numpy as np
 from curate.engine.threads import ahead
 from curate.sft.embed._model import ModelEmbedder, Take
 
-BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
+BATCH_TOKENS = {"cpu": 512, "cuda": 16_384}
 COMPARED_ROWS = 256  # rows on which bf16 is compared with float32
 _WINDOW = 32_768  # texts that are sorted by length together
 _TOKENIZED_AT_ONCE = 512
@@ -158,7 +158,7 @@ def slow_bf16(device: str) -> list[str]:
     flags = re.search(r"^(?:flags|Features)\s*:(.*)$", _cpuinfo(), re.MULTILINE)
     if device != "cpu" or flags is None or _BF16_UNITS & set(flags[1].split()):
         return []
-    return ["this processor has no bf16 units: --dtype bf16 is slower here than fp32"]
+    return ["this processor has no bf16 units: --dtype bf16 is likely to be slower than fp32"]
 
 
 def _cpuinfo() -> str:
