@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,6 +139,27 @@ def read_rows(
         wanted.setdefault(task_column, f"--task-column {task_column}")
     _check_columns(parts, wanted)
     return _assemble(items, streams, parts, notes)
+
+
+def read_records(
+    inputs: Any, *, chunk_bytes: int = 16 << 20
+) -> tuple[list[tuple[str, int, dict[str, Any]]], list[str]]:
+    """Return (source, line, record) of each record of `inputs`, whatever its columns, and notes; inputs as `read_rows`.
+
+    What cannot be read is left out and counted in the notes. Raises UsageError for an input that is not there.
+    """
+    items, notes = resolve(_listed(inputs))
+    found: list[tuple[str, int, dict[str, Any]]] = []
+    bad: Counter[str] = Counter()
+    for chunk in chain(object_chunks(items), file_chunks(items, chunk_bytes, {})):
+        source = items[chunk.source].name
+        for line, _, given in _records(chunk):
+            try:
+                found.append((source, line, dict(_record(given)[0])))
+            except Unparsable:
+                bad[source] += 1
+    notes += [f"{source}: {_counted(count)} cannot be read, and not looked for" for source, count in bad.items()]
+    return sorted(found, key=lambda record: record[:2]), notes
 
 
 def _listed(inputs: Any) -> list[Any]:

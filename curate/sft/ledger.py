@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
+    from curate.sft.groups import Groups
     from curate.sft.pick import Picks
-    from curate.sft.select import Groups
 
 COLUMNS = (
     "id", "source", "line", "shape", "task", "cluster", "drop_reason", "rules", "evidence", "would_drop", "split",
@@ -48,6 +48,20 @@ def open_ledger(frame: pl.DataFrame, unreadable: pl.DataFrame) -> pl.DataFrame:
             .otherwise(pl.lit(["unreadable"], pl.List(pl.String))),
         )
         .drop("digest", "error")
+    )
+
+
+def mark(table: pl.DataFrame, marks: pl.DataFrame, reason: str) -> pl.DataFrame:
+    """Drop the alive rows that `marks` (id, evidence) names, for `reason`; the order of rows stays."""
+    hit = pl.col("evidence_right").is_not_null()
+    return (
+        table.join(marks, on="id", how="left", maintain_order="left")
+        .with_columns(
+            drop_reason=pl.when(hit).then(pl.lit(reason)).otherwise("drop_reason"),
+            rules=pl.when(hit).then(pl.concat_list("rules", pl.lit(reason))).otherwise("rules"),
+            evidence=pl.when(hit).then("evidence_right").otherwise("evidence"),
+        )
+        .drop("evidence_right")
     )
 
 
@@ -126,8 +140,8 @@ def record_selection(
     """
     n = live.height
     cluster = np.full(n, -1, dtype=np.int64)
-    if groups.kind == "cluster":
-        cluster[candidates] = groups.labels
+    if groups.clusters is not None:
+        cluster[candidates] = groups.clusters
     rank = np.full(n, -1, dtype=np.int64)
     rank[chosen] = np.arange(len(chosen))
     radius = np.full(n, np.nan)

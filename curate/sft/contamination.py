@@ -1,0 +1,251 @@
+"""Contamination: rows of the pool that hold an evaluation item, found by runs of words that both have.
+
+Words are those of near-duplicate search (`corpus/words.py`): case, punctuation and white space do not count, digits do,
+a Chinese character is a word. What is compared are runs of five words. A run that stands in more than ten different
+evaluation items is boilerplate ("which of the following is") and counts nowhere. A row is contaminated by an item when
+
+- 13 words in a row of one of its prompts stand in the row (prompt and answer together), each five of them next to each
+  other: the usual 13-gram (Brown et al. 2020, arXiv 2005.14165, appendix C). This also finds parts of a long passage;
+- or at least 60 % of the words of a prompt do, in runs of five or more, and at least eight words: a short prompt, or
+  one with a name changed here and there;
+- or a prompt of fewer than eight words is the row's whole prompt; inside a longer text it may be a stock phrase;
+- or 13 words in a row of another text of the item (an answer, a solution, tests) and at least 60 % of its words: the
+  shared quotation, list of numbers, or recipe step that answers have in common is not a copy of the item.
+
+All four thresholds but the first are our choice; docs/contamination.md has what they find and what they flag wrongly.
+Common runs of the *pool* are not left out: in a pool with a hundred rewritings of a benchmark, that would hide them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from unicodedata import normalize
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from curate.corpus.words import hash_words, word_spans
+from curate.data.read import read_records
+from curate.engine.blocks import map_blocks
+from curate.sft.evaluation import Item, item
+from curate.sft.ledger import mark
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+Bool = npt.NDArray[np.bool_]
+
+REASON = "contamination"
+RUN = 13
+SHORT = 8
+SHARE = 0.6
+NGRAM = 5
+BOILERPLATE = 10  # items
+_ROWS = 8192  # rows of the pool compared at a time
+_BITS = 24  # of a hash, for a first look that turns most runs of the pool away: 16 MB
+_SPAN = 200  # characters of the span in the ledger
+HITS = {
+    "id": pl.String, "source": pl.String, "line": pl.Int64, "evaluation": pl.String, "item": pl.Int64,
+    "where": pl.String, "words": pl.Int64, "share": pl.Float64, "span": pl.String, "prompt": pl.String,
+    "response": pl.String, "item_text": pl.String,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Index:
+    """The texts of all evaluation items, by the runs of five words that count.
+
+    keys (k,) ascending; their places are places[starts[j]:starts[j + 1]], ascending; a place is the number of a word
+    among the words of all texts. Of each text: `item`, `is_prompt`, `first` (its first word), `counting` (words in runs
+    that count). `short` maps the hash of each prompt of fewer than SHORT words to the texts that are it.
+    """
+
+    texts: list[str]
+    item: I64
+    is_prompt: Bool
+    first: I64
+    counting: I64
+    keys: U64
+    starts: I64
+    places: I64
+    seen: Bool
+    short: dict[int, list[int]]
+
+
+def mark_contaminated(
+    table: pl.DataFrame, evaluations: Sequence[str], workers: int = 1
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any], list[str]]:
+    """Mark the alive rows that hold an item of the `evaluations`: files or directories, as `curate.data.read` has them.
+
+    Returns the table, the hits (columns of `HITS`), what the report says, and notes. Raises UsageError for a file that
+    is not there.
+    """
+    records, notes = read_records(list(evaluations))
+    items = [item(*record) for record in records]
+    unnamed = sorted({one.source for one in items if not one.known})
+    notes += [f"{source}: no column names a prompt; the longest text of an item is looked for" for source in unnamed]
+    alive = table.filter(pl.col("drop_reason").is_null())
+    hits = find_hits(alive, items, workers)
+    best = hits.sort("words", "evaluation", "item", descending=[True, False, False]).unique("id", maintain_order=True)
+    evidence = pl.format("{}, line {}: {}", "evaluation", "item", pl.col("span").str.slice(0, _SPAN))
+    table = mark(table, best.select("id", evidence=evidence), REASON)
+    counts = hits.group_by("evaluation").agg(items=pl.col("item").n_unique(), rows=pl.col("id").n_unique())
+    by_file = {path: (found, rows) for path, found, rows in counts.iter_rows()}
+    files = [
+        {
+            "path": path,
+            "items": count,
+            "items_found": by_file.get(path, (0, 0))[0],
+            "rows": by_file.get(path, (0, 0))[1],
+        }
+        for path, count in pl.Series("path", [one.source for one in items]).value_counts().sort("path").iter_rows()
+    ]
+    return table, hits, {"rows": best.height, "hits": hits.height, "files": files}, notes
+
+
+def find_hits(rows: pl.DataFrame, items: Sequence[Item], workers: int = 1) -> pl.DataFrame:
+    """Return a row for each pair of a row (id, source, line, prompt, response) and an item that it holds.
+
+    `where` is prompt or other, whichever text of the item was found; `words` the longest run, `share` the share of the
+    words of that text, `span` the run as the item has it. In order of id, evaluation and item.
+    """
+    index = build_index(items)
+    if not len(index.keys) and not index.short:
+        return pl.DataFrame(schema=HITS)
+
+    def block(start: int, stop: int) -> tuple[I64, ...]:
+        part = rows.slice(start, stop - start)
+        found = _match(index, part["prompt"], part["response"])
+        return (found[0] + start, *found[1:])
+
+    parts = map_blocks(block, rows.height, _ROWS, workers)
+    row, text, words, share, at = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((-share, -words, index.item[text], row))  # of the texts of an item the best one tells
+    order = order[np.unique(row[order] * len(items) + index.item[text[order]], return_index=True)[1]]
+    row, text, words, share, at = (column[order] for column in (row, text, words, share, at))
+    one = [items[i] for i in index.item[text].tolist()]
+    facts = {
+        "evaluation": [i.source for i in one],
+        "item": [i.line for i in one],
+        "where": np.where(index.is_prompt[text], "prompt", "other").tolist(),
+        "words": words,
+        "share": share,
+        "span": list(map(_span, (index.texts[t] for t in text.tolist()), at.tolist(), words.tolist())),
+        "item_text": [index.texts[t] for t in text.tolist()],
+    }
+    hits = rows.select("id", "source", "line", "prompt", "response")[row].with_columns(
+        pl.Series(name, values, dtype=HITS[name]) for name, values in facts.items()
+    )
+    return hits.select(*HITS).sort("id", "evaluation", "item")
+
+
+def build_index(items: Sequence[Item]) -> Index:
+    """Index the runs of five words of all texts that stand in at most BOILERPLATE different items."""
+    texts = [text for one in items for text in (*one.prompts, *one.others)]
+    of = np.repeat(np.arange(len(items)), [len(one.prompts) + len(one.others) for one in items])
+    is_prompt = np.array(
+        [i < len(one.prompts) for one in items for i in range(len(one.prompts) + len(one.others))], bool
+    )
+    words = hash_words(pl.Series(texts, dtype=pl.String), NGRAM)
+    text_of = np.repeat(np.arange(len(texts)), np.diff(words.offsets))
+    same: dict[tuple[str, ...], int] = {}  # items with the same prompts, in one file or two, are one
+    item_of = np.array([same.setdefault(tuple(one.prompts), i) for i, one in enumerate(items)], np.int64)
+
+    places = np.flatnonzero(words.ngrams)
+    keys, key = np.unique(words.ngrams[places], return_inverse=True)
+    pairs = np.unique(key * len(items) + item_of[of[text_of[places]]])
+    rare = np.bincount(pairs // max(len(items), 1), minlength=len(keys)) <= BOILERPLATE
+    counts = rare[key]
+    places, key = places[counts], (np.cumsum(rare) - 1)[key[counts]]
+    counting = np.zeros(len(texts), np.int64)
+    first, covered, *_ = _runs(text_of[places], places)
+    counting[text_of[places[first]]] = covered
+
+    seen = np.zeros(1 << _BITS, bool)
+    seen[keys[rare] >> np.uint64(64 - _BITS)] = True
+    short: dict[int, list[int]] = {}
+    sizes = np.diff(words.offsets)
+    for text in np.flatnonzero(is_prompt & (sizes > 0) & (counting < SHORT)).tolist():
+        short.setdefault(int(words.whole[text]), []).append(text)
+    order = np.argsort(key, kind="stable")
+    starts = np.searchsorted(key[order], np.arange(rare.sum() + 1))
+    return Index(texts, of, is_prompt, words.offsets, counting, keys[rare], starts, places[order], seen, short)
+
+
+def _match(index: Index, prompts: pl.Series, responses: pl.Series) -> tuple[I64, ...]:
+    """Return row, text, longest run, share and the first word of that run in the text, for each contaminated pair."""
+    words = hash_words(
+        pl.select(pl.concat_str(prompts, responses, separator="\n\n", ignore_nulls=True)).to_series(), NGRAM
+    )
+    maybe = np.flatnonzero(index.seen[words.ngrams >> np.uint64(64 - _BITS)])
+    key = np.searchsorted(index.keys, words.ngrams[maybe])
+    sure = index.keys[np.minimum(key, len(index.keys) - 1)] == words.ngrams[maybe] if len(index.keys) else maybe < 0
+    row = np.searchsorted(words.offsets, maybe[sure], side="right") - 1
+    row, key = np.divmod(np.unique(row * len(index.starts) + key[sure]), len(index.starts))
+    sizes = np.diff(index.starts)[key]
+    skip = index.starts[key] - (np.cumsum(sizes) - sizes)
+    place = index.places[np.repeat(skip, sizes) + np.arange(sizes.sum())]
+    row, place = np.divmod(np.sort(np.repeat(row, sizes) * (index.first[-1] + 1) + place), index.first[-1] + 1)
+    text = np.searchsorted(index.first, place, side="right") - 1
+    first, covered, longest, start = _runs(row * len(index.texts) + text, place)
+    row, text = row[first], text[first]
+    share = covered / index.counting[text]
+    most = (share >= SHARE) & (covered >= SHORT)
+    hit = np.where(index.is_prompt[text], most | (longest >= RUN), most & (longest >= RUN))
+    whole = hash_words(prompts, NGRAM).whole.tolist()
+    short = [(i, t) for i, value in enumerate(whole) for t in index.short.get(value, ())]
+    found = np.array(short, np.int64).reshape(-1, 2)
+    size = np.array([len(word_spans(index.texts[t])) for t in found[:, 1].tolist()], np.int64)
+    return (
+        np.concatenate((row[hit], found[:, 0])),
+        np.concatenate((text[hit], found[:, 1])),
+        np.concatenate((longest[hit], size)),
+        np.concatenate((share[hit], np.ones(len(found)))),
+        np.concatenate((start[hit] - index.first[text[hit]], np.zeros(len(found), np.int64))),
+    )
+
+
+def _runs(group: I64, place: I64) -> tuple[I64, I64, I64, I64]:
+    """Tell of each group of places, ascending in both, how many words its runs of five cover, and the longest stretch.
+
+    Returns for each group its first row, the words covered, the words of the longest stretch without a gap, and the
+    place where that begins (the first of several).
+    """
+    new = np.ones(len(place), bool)
+    new[1:] = group[1:] != group[:-1]
+    step = np.full(len(place), NGRAM)
+    step[:-1] = np.where(new[1:], NGRAM, np.minimum(np.diff(place), NGRAM))
+    number = np.cumsum(new) - 1
+    covered = np.bincount(number, step).astype(np.int64)
+    begins = new.copy()
+    begins[1:] |= np.diff(place) != 1
+    starts = np.flatnonzero(begins)
+    length = np.diff(np.append(starts, len(place))) + NGRAM - 1
+    order = np.lexsort((starts, -length, number[starts]))
+    best = order[np.unique(number[starts][order], return_index=True)[1]]
+    return np.flatnonzero(new), covered, length[best], place[starts[best]]
+
+
+def _span(text: str, first: int, words: int) -> str:
+    """Return `words` words of `text` from the word `first` on, as they stand there."""
+    text = normalize("NFC", text)
+    spans = word_spans(text)[first : first + words]
+    return text[spans[0][0] : spans[-1][1]]
+
+
+def shared_words_reference(
+    text: Sequence[str], row: Sequence[str], boilerplate: set[tuple[str, ...]]
+) -> tuple[int, int]:
+    """Return how many words of `text` stand in `row` in runs of five that count, and the longest stretch of them."""
+    there = {tuple(row[i : i + NGRAM]) for i in range(len(row) - NGRAM + 1)} - boilerplate
+    covered, longest, stretch = set(), 0, 0
+    for i in range(len(text) - NGRAM + 1):
+        if tuple(text[i : i + NGRAM]) in there:
+            covered |= set(range(i, i + NGRAM))
+            stretch += 1
+            longest = max(longest, stretch + NGRAM - 1)
+        else:
+            stretch = 0
+    return len(covered), longest
