@@ -105,9 +105,12 @@ def build_extract(
     if sum(dropped.values()) + used != read:
         raise CurateError(f"{read:,} {unit} were read, but {sum(dropped.values()) + used:,} are accounted for",
                           "This is a fault of curate: please report it.")  # fmt: skip
-    if read == dropped.get("unreadable", 0):
+    unreadable = dropped.get("unreadable", 0)
+    if read == unreadable:
         raise CurateError(f"not one of the {unit} can be read ({read:,} lines)" if read else f"there are no {unit}",
                           f"See curate source {command} --help for what is read.")  # fmt: skip
+    if unreadable:
+        notes = [*notes, f"{unreadable:,} of {read:,} {unit} cannot be read"]
     shown = {field.name: as_text(getattr(config, field.name)) for field in fields(config)}
     report = {
         "schema_version": SCHEMA_VERSION,

@@ -19,7 +19,8 @@ class OutputFile:
     """A context manager: `path` is a file in a scratch directory beside `target`, moved there when the block ends well.
 
     An old file goes first and the rows come last, so that a run killed at any moment leaves no rows without their own
-    report. Raises UsageError when something is there and `force` is false; CurateError when it cannot be written.
+    report. Raises UsageError when something is there and `force` is false, or has no report beside it; CurateError when
+    it cannot be written.
     """
 
     def __init__(self, target: str | Path, *, force: bool = False) -> None:
@@ -32,6 +33,8 @@ class OutputFile:
                 raise UsageError(f"{path} is a directory", "Give the name of a file: --out rows.jsonl")
             if path.exists() and not self.force:
                 raise UsageError(f"{path} is there already", "Give another --out, or --force to replace it.")
+        if self.target.exists() and not report_path(self.target).exists():  # a dump, more likely
+            raise UsageError(f"{self.target} is none of our files: it has no report", "Give another --out.")
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             self._scratch = TemporaryDirectory(prefix=f".{self.target.name}.", dir=self.target.parent)

@@ -114,7 +114,9 @@ def _best_submissions(
             else:
                 heappushpop(heap, item)
                 counts["submission.over_quota"] += 1
-    return sorted(heap, reverse=True)
+    once = {item.id: item for item in sorted(heap)}
+    counts["submission.repeated"] += len(heap) - len(once)
+    return sorted(once.values(), reverse=True)
 
 
 def _kind(record: Record | None, subreddit: str) -> str:
@@ -192,8 +194,8 @@ def _dropped_comment(record: Record, min_score: int) -> str | None:
 
 
 _NOT_STORY = re.compile(
-    r"!?\[[^\]\n]*\]\(\s*(?:https?://|/r/|/u/)[^)\n]*\)|(?:https?://|www\.)\S+|^\s*\[(?:deleted|removed)\]\s*$"
-    r"|^.*/?\br/\w+.*$|^\s*(?:\W*)edit\s*\d*:.*$",
+    r"!?\[[^\[\]\n]*\]\((?:https?://|/r/|/u/)[^()\n]*\)|(?:https?://|www\.)\S+"
+    r"|^[ \t]*\[(?:deleted|removed)\][ \t]*$|^.*\br/\w+.*$|^[^\w\n]*edit ?\d*:.*$",
     re.I | re.M,
 )
 

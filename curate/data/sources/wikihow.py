@@ -121,11 +121,12 @@ def _text(value: Any) -> str:
 
 _BLOCK = re.compile(r"<(?:p|div|br|li|ul|ol|h[1-6])\b", re.I)
 _INLINE = re.compile(r"</?(?:a|b|i|u|em|strong|span|img|sup|sub)\b[^<>]*>", re.I)
-_IMAGE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)|\[\[(?:Image|File):[^\]\n]*\]\]", re.I)
-_LINK = re.compile(r"\[([^\]\n]+)\]\([^)\n]*\)|\[\[(?:[^\]|\n]*\|)?([^\]|\n]+)\]\]")
+# Each form ends at the next opening of its kind, so that no text takes more than linear time.
+_IMAGE = re.compile(r"!\[[^\[\]\n]*\]\([^()\n]*\)|\[\[(?:Image|File):[^\[\]\n]*\]\]", re.I)
+_LINK = re.compile(r"\[([^\[\]\n]+)\]\([^()\n]*\)|\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]+)\]\]")
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]")
 _LAST_SECTIONS = re.compile(
-    r"^[#=\s]*(?:related wikihows|sources and citations|references|sources|about this article)[\s=:]*$.*",
+    r"^[#= \t]*(?:related wikihows|sources and citations|references|sources|about this article)[ \t=:]*$.*",
     re.I | re.M | re.S,
 )
 _THIS_ARTICLE = re.compile(r"\b([Tt])his article\b")

@@ -74,6 +74,7 @@ def test_a_prompt_and_its_best_story(extract, dump):
         (submission("b"), "submission.no_comment"),
         (submission("b", subreddit="pics"), "record.other_subreddit"),
         (submission("not base 36!"), "unreadable"),
+        (submission("a"), "submission.repeated"),
         ({"subreddit": "WritingPrompts"}, "unreadable"),
         (["no object"], "unreadable"),
     ],
@@ -136,3 +137,9 @@ def test_a_window_of_two_gigabytes_is_read(extract, tmp_path):
 def test_what_goes_from_a_story(body, left):
     """Links, lines that name a subreddit, and edits go."""
     assert story(body) == left
+
+
+@pytest.mark.parametrize("unit", ["[", "[](https://", "\n", " \n", "*\n", "www.", "&#", "r/", "edit "])
+def test_long_broken_markup_is_survived(unit):
+    """One opening after another ends soon: the time is linear."""
+    assert len(story(f"x{unit * 100_000}x")) < 1_000_000

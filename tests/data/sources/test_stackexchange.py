@@ -377,6 +377,15 @@ def test_the_command_writes_rows_and_report_and_a_rerun_writes_the_same(dump, tm
     assert capsys.readouterr().out.encode() == files["se.report.json"]
     assert {file.name: file.read_bytes() for file in out.parent.iterdir()} == files
     assert run(app, [*arguments[:-1], str(tmp_path / "se.csv")]) == 2
+    (out.parent / "se.report.json").unlink()
+    assert run(app, [*arguments, "--force"]) == 2
+    assert "none of our files" in capsys.readouterr().err
+
+
+def test_what_was_unreadable_is_said(dump, capsys):
+    """A note on stderr, and exit 3 with --strict."""
+    assert run(app, ["source", "stackexchange", str(dump("broken", *pair(1))), "--strict"]) == 3
+    assert "1 of 3 posts cannot be read" in capsys.readouterr().err
 
 
 def test_nought_rows_are_an_answer(dump, tmp_path, capsys):

@@ -117,3 +117,9 @@ def test_columns_of_ones_own(extract, tmp_path):
 def test_what_goes_from_an_article(text, left):
     """Links, images, HTML and the last sections go; the article calls itself the following answer."""
     assert clean(text) == left
+
+
+@pytest.mark.parametrize("unit", ["![", "![](", "[[", "[[a|", "[a](", "\n", "# \n", "<a ", "http://", "www.,"])
+def test_long_broken_markup_is_survived(unit):
+    """One opening after another ends soon: the time is linear."""
+    assert len(clean(f"x{unit * 100_000}x")) < 1_000_000
