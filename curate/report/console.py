@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.report.card import pick_counts
+from curate.report.names import below_common_folder
 
 
 def print_selection(report: Mapping[str, Any], out: str | None, console: Console) -> None:
@@ -50,13 +51,19 @@ def _how(report: Mapping[str, Any]) -> Table:
     def row(name: str, value: str) -> None:
         table.add_row(name, Text(value))  # Text: names of users are no markup
 
-    row("embedder", f"{report['embedder']['name']}, {report['embedder']['dimensions']} dimensions")
+    embedder = report["embedder"]
+    row("embedder", f"{embedder['name']}, {embedder['dimensions']} dimensions")
+    if embedder.get("cached_texts"):
+        row("", f"{embedder['cached_texts']:,} of {embedder['distinct_texts']:,} texts from the cache")
     row("picks", f"{pick_counts(picks)}, from {clusters['count']:,} {group}")
     if tokens is not None:
         row("tokens", f"{tokens['selected']:,} selected of {tokens['pool']:,} ({tokens['tokenizer']['name']})")
         over = tokens["over_max_tokens"]
         if over["rows"]:
             row("", f"{over['rows']:,} rows of the pool are longer than {over['limit']:,} tokens")
+    files = (report["contamination"] or {"files": []})["files"]
+    for name, file in zip(below_common_folder([file["path"] for file in files]), files, strict=True):
+        row("evaluation", f"{name}: {file['items_found']:,} of {file['items']:,} items, in {file['rows']:,} rows")
     for group, offered in report["would_drop"].items():
         row(group, f"would drop {offered['rows']:,} of the live rows if it were added to --filters")
     seconds = report["seconds"]
