@@ -7,10 +7,9 @@ Every step adds columns to the ledger, one row per input record; nothing is drop
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from hashlib import blake2b
-from math import ceil, sqrt
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,13 @@ from curate.config import resolve
 from curate.data import quota
 from curate.data.manifest import OutputDirectory
 from curate.data.read import read_rows
-from curate.errors import CurateError, UsageError
-from curate.report.progress import Advance, Stages
+from curate.errors import CurateError
+from curate.report.progress import Stages
 from curate.sft import coverage, filters, ledger, outliers, strategies
-from curate.sft.config import K_CENTER, SelectConfig
+from curate.sft.config import TASK_CENTER, SelectConfig
 from curate.sft.duplicates import mark_exact
-from curate.sft.kmeans import kmeans
-from curate.sft.pick import Picks, pick_in_clusters, similarity_to_mean
+from curate.sft.groups import Groups, group_rows, sampled
+from curate.sft.pick import Picks, pick_in_clusters
 from curate.sft.report import build_report
 from curate.sft.selection import Selection
 from curate.sft.tokens import count_tokens, load_tokenizer
@@ -35,18 +34,6 @@ from curate.sft.vectors import vector_source
 
 RANDOM_SELECTIONS = 5
 SOURCE_BOUND = ("lima", "lima-zh")
-MAX_SQRT_CLUSTERS = 1024  # iterative-data-selection's cap on K
-
-
-@dataclass(frozen=True)
-class Groups:
-    """What picks are shared out over: a label per live row, the cosine to its group's centre, and the names."""
-
-    kind: str
-    labels: np.ndarray
-    similarity: np.ndarray
-    names: list[str]
-    about: dict[str, Any]
 
 
 def select_rows(inputs: Any, **options: Any) -> Selection:
@@ -122,7 +109,8 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
                     strategy, pool, groups.labels, quotas, groups.names,
                     lengths=lengths, seed=cluster_seed, workers=config.workers,
                 )  # fmt: skip
-            core = 1.0 if groups.kind == "global" else float(config.core)
+            whole = groups.kind == "global" or config.strategy == TASK_CENTER  # the paper knows no core
+            core = 1.0 if whole else float(config.core)
             return groups, pick_in_clusters(
                 pool, groups.labels, groups.similarity, quotas, core=core, workers=config.workers
             )
@@ -185,45 +173,6 @@ def rows_wanted(table: pl.DataFrame, available: int, config: SelectConfig) -> in
             f"Ask for fewer: --count {available}. {hint}".strip(),
         )
     return k
-
-
-def group_rows(pool: np.ndarray, tasks: pl.Series, k: int, config: SelectConfig, seed: int, advance: Advance) -> Groups:
-    """Put the candidate rows into groups: K-means clusters, tasks, or one pool."""
-    kind = config.scope
-    if kind == "auto":
-        without_tasks = "cluster" if config.strategy == K_CENTER else "global"
-        kind = without_tasks if config.task_column is None else "task"
-    if kind == "cluster":
-        clusters = cluster_count(len(pool), k, config.clusters)
-        found = kmeans(pool, clusters, seed=seed, workers=config.workers, on_progress=advance)
-        about = {"objective": found.objective, "iterations": found.iterations, "fitted_rows": found.fitted_rows}
-        return Groups("cluster", found.labels, found.similarity, [str(c) for c in range(len(found.centers))], about)
-    if kind == "task":
-        named = tasks.fill_null("(no task)")
-        names = sorted(named.unique().to_list())
-        labels = named.replace_strict(names, range(len(names)), return_dtype=pl.Int32).to_numpy()
-    else:
-        names, labels = ["(one pool)"], np.zeros(len(pool), dtype=np.int32)
-    return Groups(kind, labels, similarity_to_mean(pool, labels), names, {})
-
-
-def sampled(groups: Groups, rows: int) -> list[str]:
-    """Return a note where the clusters were fitted on a part of the rows."""
-    fitted = groups.about.get("fitted_rows", rows)
-    if fitted == rows:
-        return []
-    return [f"K-means was fitted on a sample of {fitted:,} of {rows:,} rows; then each row went to its nearest centre"]
-
-
-def cluster_count(n: int, k: int, rule: str | int) -> int:
-    """Return K: half the budget (auto), ⌈√(n/2)⌉ up to 1,024 (sqrt, CaR's rule), or the number given; at most n."""
-    if rule == "auto":
-        return min(n, ceil(k / 2))
-    if rule == "sqrt":
-        return min(n, ceil(sqrt(n / 2)), MAX_SQRT_CLUSTERS)
-    if int(rule) > n:
-        raise UsageError(f"--clusters {rule} should be at most the number of candidate rows, {n}", "Give fewer.")
-    return int(rule)
 
 
 def fit_tokens(pick: Callable[[int], tuple[Groups, Picks]], costs: np.ndarray, budget: int) -> tuple[Groups, Picks]:
