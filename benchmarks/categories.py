@@ -58,7 +58,7 @@ STRATEGIES: dict[str, Select] = {
     "√(n/2), core ¼": in_clusters(lambda n, k: int(np.ceil(np.sqrt(n / 2))), 0.25),
     "k/2 clusters": in_clusters(lambda n, k: -(-k // 2), 1),
     "k/2, core ¼ (default)": in_clusters(lambda n, k: -(-k // 2), 0.25),
-    **{name: by_name(name) for name in strategies.names() if name not in (strategies.K_CENTER, "random")},
+    **{name: by_name(name) for name in strategies.names() if name not in (*strategies.IN_CLUSTERS, "random")},
 }
 
 

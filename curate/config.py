@@ -1,8 +1,8 @@
 """Options: one frozen dataclass a command feeds the command line, the environment, TOML, the manifest and the docs.
 
 A field is declared once with `option(...)`: its default, its help and the function that reads its value from text.
-`resolve` merges layers (flags > `CURATE_*` environment > `--config FILE.toml` > defaults) and remembers where each
-value came from. Every layer goes through the same `parse`, so a bad value gets the same message wherever it stood.
+`resolve` merges layers (flags > `CURATE_*` environment > `--config FILE.toml` > preset > defaults) and remembers where
+each value came from. Every layer goes through the same `parse`, so a bad value gets the same message wherever it stood.
 """
 
 from __future__ import annotations
@@ -175,14 +175,16 @@ def resolve(cls: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tu
 def merge(cls: type, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return every value that `layers` give to `cls`, defaults included, and its origin; as `resolve`, unchecked.
 
-    Of the options in `cls.ONE_OF`, which exclude each other, only those of the strongest layer count.
+    Of the options in `cls.ONE_OF`, which exclude each other, only those of the strongest layer count. A value of
+    `preset` names a further layer of `cls.PRESETS`, the weakest one.
     """
     known = options(cls)
     one_of = getattr(cls, "ONE_OF", ())
     defaults = {name: cls.__dataclass_fields__[name].default for name in known}  # type: ignore[attr-defined]
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for origin, layer in layers:
+
+    def take(origin: str, layer: Mapping[str, Any]) -> None:
         settled = one_of if any(name in values for name in one_of) else ()
         for name, raw in layer.items():
             if name not in known:
@@ -190,6 +192,11 @@ def merge(cls: type, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[d
             if raw is not None and name not in values and name not in settled:
                 values[name] = _parse(known[name], name, raw, origin)
                 origins[name] = origin
+
+    for origin, layer in layers:
+        take(origin, layer)
+    if preset := values.get("preset"):
+        take(f"preset {preset}", cls.PRESETS[preset])  # type: ignore[attr-defined]
     return defaults | values, {name: origins.get(name, "default") for name in known}
 
 

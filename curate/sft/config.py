@@ -24,10 +24,14 @@ from curate.config import (
 )
 from curate.errors import UsageError
 
-_SAME_ROWS = {"workers", "chunk_size", "force", "strict"}  # options that do not change what is selected
+_SAME_ROWS = {"workers", "chunk_size", "force", "strict", "preset"}  # options that by themselves change no row
+LEVELS = ("none", "exact", "near")
 FORMATS = ("messages", "alpaca", "sharegpt", "prompt-completion")
 LEXICAL = "lexical"
-K_CENTER = "k-center"  # the default strategy, the only one that picks in clusters
+K_CENTER = "k-center"  # the default strategy
+TASK_CENTER = "task-center"
+PRESETS = {"paper": {"fraction": "0.005", "strategy": TASK_CENTER, "embed_text": "both"}}  # docs/half_percent.md
+IN_CLUSTERS = (K_CENTER, TASK_CENTER)  # the strategies that know K-means clusters
 
 
 def _clusters(text: str) -> str | int:
@@ -48,12 +52,14 @@ class SelectConfig:
     """What `curate select` can be told. Exactly one of fraction, count and budget_tokens is wanted."""
 
     ONE_OF: ClassVar = ("fraction", "count", "budget_tokens")
+    PRESETS: ClassVar = PRESETS
 
     fraction: Decimal | None = option(
         "share of the rows read to select, such as 0.005", parse=parse_fraction, metavar="F"
     )
     count: int | None = option("number of rows to select", parse=parse_whole, metavar="K")
     budget_tokens: int | None = option("tokens to select: as many rows as fit", parse=parse_whole, metavar="T")
+    preset: str | None = option("defaults by name; paper: the recipe of arXiv 2305.09246", choices=tuple(PRESETS))
     out: str | None = option("directory to write; it appears when the run is complete", metavar="DIR")
     format: str = option("row format of train.jsonl", default="messages", choices=FORMATS)
     holdout: Decimal = option(
@@ -65,6 +71,15 @@ class SelectConfig:
         "filters or groups of them, with numbers such as lima.length=500:2000, or a file of your own; none for no "
         "filter",
         default=("clean", "style"), many=True, metavar="NAMES",
+    )  # fmt: skip
+    dedup: str = option("duplicates to drop: none, exact, or exact and near", default="exact", choices=LEVELS)
+    semantic_dedup: Decimal | None = option(
+        "drop rows whose vectors have this cosine or more with one that stays, such as 0.95", parse=parse_fraction,
+        metavar="COSINE",
+    )  # fmt: skip
+    decontaminate: tuple[str, ...] = option(
+        "evaluation files or directories; rows that hold one of their items are dropped and listed", default=(),
+        many=True, metavar="EVAL",
     )  # fmt: skip
     embedder: str = option(
         "lexical, a Hugging Face id or a folder of a model, static:MODEL, or hidden:MODEL[:LAYER]", default=LEXICAL,
@@ -80,16 +95,16 @@ class SelectConfig:
     dtype: str = option("precision of a transformer; bf16 is faster on a GPU, and changes picks", default="fp32",
                         choices=("fp32", "bf16"))  # fmt: skip
     strategy: str = option(
-        "k-center, facility-location, prob-cover, cluster-medoids, repr-filter, longest, or random", default=K_CENTER,
-        metavar="NAME",
+        "k-center, task-center, facility-location, prob-cover, cluster-medoids, repr-filter, longest, or random",
+        default=K_CENTER, metavar="NAME",
     )  # fmt: skip
     trim_outliers: Decimal = option(
         "share of the live rows to leave out before clustering: those farthest from their 10th nearest neighbour",
         default=Decimal(0), parse=_share, metavar="F",
     )  # fmt: skip
     clusters: str | int = option(
-        "clusters of K-means: auto is half the budget, sqrt is the root of half the rows", default="auto",
-        parse=_clusters, metavar="auto|sqrt|N",
+        "clusters of K-means: auto is half the budget (task-center: sqrt), sqrt the root of half the rows",
+        default="auto", parse=_clusters, metavar="auto|sqrt|N",
     )  # fmt: skip
     core: Decimal = option(
         "share of each cluster, nearest its centre, to pick from; 1 takes whole clusters",
@@ -125,18 +140,18 @@ class SelectConfig:
             raise UsageError("--scope task needs to know the task of a row", "Add --task-column NAME.")
         if self.vectors is not None and self.embedder != LEXICAL:
             raise UsageError(f"--vectors and --embedder {self.embedder} exclude each other", "Leave one of them out.")
-        if self.strategy != K_CENTER:
-            self._refuse_clusters()
+        self._refuse_clusters()
 
     def _refuse_clusters(self) -> None:
-        default = {name: self.__dataclass_fields__[name].default for name in ("clusters", "core")}
+        refused = {K_CENTER: (), TASK_CENTER: ("core",)}.get(self.strategy, ("clusters", "core"))
+        default = {name: self.__dataclass_fields__[name].default for name in refused}
         asked = [f"--{name}" for name, value in default.items() if getattr(self, name) != value]
-        if self.scope == "cluster":
+        if self.scope == "cluster" and self.strategy not in IN_CLUSTERS:
             asked.append("--scope cluster")
         if asked:
+            where = "from whole tasks or clusters" if self.strategy == TASK_CENTER else "from one pool or in tasks"
             raise UsageError(
-                f"{' and '.join(asked)} is for --strategy {K_CENTER}: {self.strategy} picks from one pool or in tasks",
-                "Leave it out.",
+                f"{' and '.join(asked)} is for --strategy {K_CENTER}: {self.strategy} picks {where}", "Leave it out."
             )
 
     def command_line(self, paths: Sequence[str]) -> str:

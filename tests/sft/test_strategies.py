@@ -13,7 +13,7 @@ from curate.sft.strategies import _cosine, _cover, _cover_kernels, cluster_medoi
 from curate.sft.strategies import repr_filter as repr_module
 from curate.sft.strategies._cover import greedy_cover
 
-NAMES = [name for name in strategies.names() if name != strategies.K_CENTER]
+NAMES = [name for name in strategies.names() if name not in strategies.IN_CLUSTERS]
 
 
 def vectors(kind: str, n: int, d: int, rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ from curate.sft import strategies
 from curate.sft.config import SelectConfig
 
 SAMPLE = Path(__file__).parents[2] / "pipelines/sample_pool.jsonl"
-NAMES = [name for name in strategies.names() if name != strategies.K_CENTER]
+NAMES = [name for name in strategies.names() if name not in strategies.IN_CLUSTERS]
 
 
 @pytest.mark.parametrize("name", NAMES)

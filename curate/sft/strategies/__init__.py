@@ -4,9 +4,10 @@ A strategy is a module here with a function `pick(X, k, *, lengths, seed, worker
 rows, the same for any number of workers. A module is found by its name (`facility-location` is `facility_location.py`);
 one whose name begins with `_` is no strategy.
 
-`k-center`, the default of `curate select`, is no module here: it picks in the cores of K-means clusters
-(`curate/sft/pick.py`). The others choose from one pool, or within each task where tasks are named, for each of them has
-a notion of its own of what clusters are for. Tasks share out the budget as they do for `k-center`.
+`k-center`, the default of `curate select`, and `task-center` are no modules here: they pick in K-means clusters or from
+their centres (`curate/sft/pick.py`, `curate/sft/groups.py`). The others choose from one pool, or within each task where
+tasks are named, for each of them has a notion of its own of what clusters are for. Tasks share out the budget as they
+do for `k-center`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import UsageError, unknown_name
-from curate.sft.config import K_CENTER
+from curate.sft.config import IN_CLUSTERS
 from curate.sft.distance import F32, I64, squared_norms
 from curate.sft.pick import Picks
 
@@ -80,14 +81,14 @@ class StrategyPicks(Picks):
 def names() -> list[str]:
     """Return the names that `--strategy` knows, the default first."""
     found = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    return [K_CENTER, *sorted(name.replace("_", "-") for name in found)]
+    return [*IN_CLUSTERS, *sorted(name.replace("_", "-") for name in found)]
 
 
 def load(name: str) -> Strategy | None:
-    """Return the strategy of that name, None for `k-center`; raise UsageError if there is none, with the nearest."""
+    """Return the strategy of that name, None for those of `pick_in_clusters`; UsageError names the nearest one."""
     if name not in names():
         raise unknown_name("strategy", name, names())
-    if name == K_CENTER:
+    if name in IN_CLUSTERS:
         return None
     strategy: Strategy = import_module(f"{__name__}.{name.replace('-', '_')}").pick
     return strategy
