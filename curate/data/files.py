@@ -30,7 +30,9 @@ TABLE_SUFFIXES = (".parquet", ".arrow")
 
 # Files beside the data that are no data: of `datasets` and LLaMA-Factory, and of our own output (`X.report.json` too).
 _SIDE_FILES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
-_OWN_FILES = {"report.json", "manifest.json", "unreadable.jsonl", "ledger.parquet", "map.parquet"}
+_OWN_FILES = {
+    "report.json", "manifest.json", "unreadable.jsonl", "contamination.jsonl", "ledger.parquet", "map.parquet",
+}  # fmt: skip
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _ZSTD_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _MAGIC = {

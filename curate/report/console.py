@@ -63,7 +63,8 @@ def _how(report: Mapping[str, Any]) -> Table:
             row("", f"{over['rows']:,} rows of the pool are longer than {over['limit']:,} tokens")
     files = (report["contamination"] or {"files": []})["files"]
     for name, file in zip(below_common_folder([file["path"] for file in files]), files, strict=True):
-        row("evaluation", f"{name}: {file['items_found']:,} of {file['items']:,} items, in {file['rows']:,} rows")
+        where = "1 row" if file["rows"] == 1 else f"{file['rows']:,} rows"
+        row("items", f"{file['items_found']:,} of {file['items']:,} of {name} stand in {where}")
     for group, offered in report["would_drop"].items():
         row(group, f"would drop {offered['rows']:,} of the live rows if it were added to --filters")
     seconds = report["seconds"]

@@ -26,6 +26,7 @@ from curate.errors import UsageError
 
 _SAME_ROWS = {"workers", "chunk_size", "force", "strict", "preset"}  # options that by themselves change no row
 LEVELS = ("none", "exact", "near")
+LEVELS = ("none", "exact", "near")
 FORMATS = ("messages", "alpaca", "sharegpt", "prompt-completion")
 LEXICAL = "lexical"
 K_CENTER = "k-center"  # the default strategy
@@ -71,6 +72,15 @@ class SelectConfig:
         "filters or groups of them, with numbers such as lima.length=500:2000, or a file of your own; none for no "
         "filter",
         default=("clean", "style"), many=True, metavar="NAMES",
+    )  # fmt: skip
+    dedup: str = option("duplicates to drop: none, exact, or exact and near", default="exact", choices=LEVELS)
+    semantic_dedup: Decimal | None = option(
+        "drop rows whose vectors have this cosine or more with one that stays, such as 0.95", parse=parse_fraction,
+        metavar="COSINE",
+    )  # fmt: skip
+    decontaminate: tuple[str, ...] = option(
+        "evaluation files or directories; rows that hold one of their items are dropped and listed", default=(),
+        many=True, metavar="EVAL",
     )  # fmt: skip
     dedup: str = option("duplicates to drop: none, exact, or exact and near", default="exact", choices=LEVELS)
     semantic_dedup: Decimal | None = option(

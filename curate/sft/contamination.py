@@ -18,6 +18,7 @@ Common runs of the *pool* are not left out: in a pool with a hundred rewritings 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ import polars as pl
 from curate.corpus.words import hash_words, word_spans
 from curate.data.read import read_records
 from curate.engine.blocks import map_blocks
+from curate.errors import CurateError
 from curate.sft.evaluation import Item, item
 from curate.sft.ledger import mark
 
@@ -74,15 +76,35 @@ class Index:
     short: dict[int, list[int]]
 
 
+@dataclass(frozen=True)
+class Contamination:
+    """What was found: `hits` (columns of `HITS`), and how many items each evaluation file has."""
+
+    hits: pl.DataFrame
+    items: dict[str, int]
+
+    def about(self) -> dict[str, Any]:
+        """Return what the report says: rows, hits, and rows and items of each file."""
+        counts = self.hits.group_by("evaluation").agg(items=pl.col("item").n_unique(), rows=pl.col("id").n_unique())
+        found = {path: (items, rows) for path, items, rows in counts.iter_rows()}
+        files = []
+        for path, count in sorted(self.items.items()):
+            items, rows = found.get(path, (0, 0))
+            files.append({"path": path, "items": count, "items_found": items, "rows": rows})
+        return {"rows": self.hits["id"].n_unique(), "hits": self.hits.height, "files": files}
+
+
 def mark_contaminated(
     table: pl.DataFrame, evaluations: Sequence[str], workers: int = 1
-) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any], list[str]]:
+) -> tuple[pl.DataFrame, Contamination, list[str]]:
     """Mark the alive rows that hold an item of the `evaluations`: files or directories, as `curate.data.read` has them.
 
-    Returns the table, the hits (columns of `HITS`), what the report says, and notes. Raises UsageError for a file that
-    is not there.
+    Returns the table, what was found, and notes. Raises UsageError for a file that is not there, CurateError for a file
+    without a record.
     """
     records, notes = read_records(list(evaluations))
+    if not records:
+        raise CurateError(f"--decontaminate {','.join(evaluations)}: no record in it", "Name files that hold records.")
     items = [item(*record) for record in records]
     unnamed = sorted({one.source for one in items if not one.known})
     notes += [f"{source}: no column names a prompt; the longest text of an item is looked for" for source in unnamed]
@@ -91,18 +113,7 @@ def mark_contaminated(
     best = hits.sort("words", "evaluation", "item", descending=[True, False, False]).unique("id", maintain_order=True)
     evidence = pl.format("{}, line {}: {}", "evaluation", "item", pl.col("span").str.slice(0, _SPAN))
     table = mark(table, best.select("id", evidence=evidence), REASON)
-    counts = hits.group_by("evaluation").agg(items=pl.col("item").n_unique(), rows=pl.col("id").n_unique())
-    by_file = {path: (found, rows) for path, found, rows in counts.iter_rows()}
-    files = [
-        {
-            "path": path,
-            "items": count,
-            "items_found": by_file.get(path, (0, 0))[0],
-            "rows": by_file.get(path, (0, 0))[1],
-        }
-        for path, count in pl.Series("path", [one.source for one in items]).value_counts().sort("path").iter_rows()
-    ]
-    return table, hits, {"rows": best.height, "hits": hits.height, "files": files}, notes
+    return table, Contamination(hits, dict(Counter(one.source for one in items))), notes
 
 
 def find_hits(rows: pl.DataFrame, items: Sequence[Item], workers: int = 1) -> pl.DataFrame:

@@ -149,7 +149,8 @@ def _close_pairs(X: F32, rows: I64, others: I64, largest: float, error: float) -
 
 def semantic_duplicates_reference(X: F32, labels: np.ndarray, threshold: float) -> list[int]:
     """Return the nearest earlier row that stays for each row, -1 where it stays itself: every pair in float64."""
-    wide, like = X.astype(np.float64), []
+    wide = X.astype(np.float64)
+    like: list[int] = []
     for i in range(len(X)):
         stays = [j for j in range(i) if like[j] < 0 and labels[j] == labels[i] and wide[j].any() and wide[i].any()]
         cosines = [1 - ((wide[i] - wide[j]) ** 2).sum() / 2 for j in stays]

@@ -102,6 +102,8 @@ def top_reason(table: pl.DataFrame) -> tuple[str, str]:
     if name == "unreadable":
         return f"{count:,} cannot be read", ""
     hint = "" if name.startswith("duplicate.") else "Or leave the rule out: --filters takes a list of rules."
+    if name == "contamination":
+        hint = "Is the pool itself among the files of --decontaminate?"
     if name == "outlier":
         hint = "Or leave fewer out: --trim-outliers."
     return f"{name} took most ({count:,})", hint

@@ -20,6 +20,7 @@ from curate.sft.outliers import listed
 
 if TYPE_CHECKING:
     from curate.data.read import Rows
+    from curate.sft.contamination import Contamination
     from curate.sft.config import SelectConfig
     from curate.sft.pick import Picks
     from curate.sft.select import Groups
@@ -40,6 +41,7 @@ def build_report(
     coverage: Mapping[str, float],
     chance: Sequence[Mapping[str, float]],
     seeds: Sequence[int],
+    contamination: Contamination | None,
     notes: Sequence[str],
     stages: Stages,
 ) -> dict[str, Any]:
@@ -68,6 +70,7 @@ def build_report(
         "command": "select",
         "command_line": as_text(config.command_line([source.path for source in rows.sources])),
         "rows": counts,
+        "contamination": None if contamination is None else contamination.about(),
         "outliers": listed(table),
         "would_drop": would_drop(table),
         "prompts": openings(table),

@@ -24,7 +24,8 @@ from curate.errors import CurateError
 from curate.report.progress import Stages
 from curate.sft import coverage, filters, ledger, outliers, strategies
 from curate.sft.config import TASK_CENTER, SelectConfig
-from curate.sft.duplicates import mark_exact
+from curate.sft.contamination import mark_contaminated
+from curate.sft.duplicates import mark_exact, mark_near, mark_semantic
 from curate.sft.groups import Groups, group_rows, sampled
 from curate.sft.pick import Picks, pick_in_clusters
 from curate.sft.report import build_report
@@ -80,14 +81,32 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
         table, tokens_about, said = count_tokens(table, counter)
         notes += said
 
+    with stages("filter"):  # hygiene first, then duplicates and contamination, then the other filters as asked
+        table = filters.apply(table, [rule for rule in rules if rule[0].startswith("clean.")])
+    with stages("duplicates"):
+        table = mark_exact(table) if config.dedup != "none" else table
+        table = mark_near(table, config.workers) if config.dedup == "near" else table
+    found = None
+    if config.decontaminate:
+        with stages("contamination"):
+            table, found, said = mark_contaminated(table, config.decontaminate, config.workers)
+            notes += said
     with stages("filter"):
-        table = mark_rows(table, rules)
+        table = filters.apply(table, [rule for rule in rules if not rule[0].startswith("clean.")])
+        table = note_source_bound(table, rules)
         notes += ledger.loud_filters(table)
 
     live = live_rows(table, config)
     with stages("embed"):
         vectors, embedder_about, said = embed(live, rows.frame.height - rows.unreadable.height)
         notes += said
+    if config.semantic_dedup is not None:
+        with stages("duplicates"):
+            table, stay, said = mark_semantic(
+                table, live, vectors, float(config.semantic_dedup), cluster_seed, config.workers
+            )
+            live, vectors = live_rows(table, config), vectors[stay]
+            notes += said
     if config.trim_outliers:
         with stages("outliers"):
             table, stay, said = outliers.trim_outliers(table, live, vectors, config.trim_outliers, config.workers)
@@ -132,19 +151,16 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     report = build_report(
         table=table, rows=rows, config=config, groups=groups, picked=picked,
         embedder=embedder_about, tokens=tokens_about, coverage=coverage.coverage(distance), chance=chance,
-        seeds=seeds, notes=notes, stages=stages,
+        contamination=found, seeds=seeds, notes=notes, stages=stages,
     )  # fmt: skip
-    return Selection(config=config, ledger=table, unreadable=rows.unreadable, sources=rows.sources, report=report)
+    return Selection(
+        config=config, ledger=table, unreadable=rows.unreadable, sources=rows.sources, report=report,
+        hits=None if found is None else found.hits,
+    )  # fmt: skip
 
 
-def mark_rows(table: pl.DataFrame, rules: Sequence[tuple[str, filters.Filter]]) -> pl.DataFrame:
-    """Mark rows: hygiene first, then exact duplicates, then the other filters in the order asked.
-
-    Rules that are bound to one kind of source are noted in `would_drop` where nobody asked for them.
-    """
-    table = filters.apply(table, [rule for rule in rules if rule[0].startswith("clean.")])
-    table = mark_exact(table)
-    table = filters.apply(table, [rule for rule in rules if not rule[0].startswith("clean.")])
+def note_source_bound(table: pl.DataFrame, rules: Sequence[tuple[str, filters.Filter]]) -> pl.DataFrame:
+    """Note in `would_drop` the rules that are bound to one kind of source, where nobody asked for them."""
     asked = {name for name, _ in rules}
     return filters.note(table, [rule for rule in filters.resolve(SOURCE_BOUND) if rule[0] not in asked])
 

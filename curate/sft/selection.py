@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import polars as pl
 
 from curate.config import as_text
@@ -28,7 +29,7 @@ class Selection:
     """What `select_rows` returns.
 
     `ledger` has one row per input record (columns: docs/select.md), `report` is what report.json holds, `unreadable`
-    the lines that could not be read.
+    the lines that could not be read, `hits` the pairs of a row and an evaluation item that it holds (None: none asked).
     """
 
     config: SelectConfig
@@ -36,6 +37,7 @@ class Selection:
     unreadable: pl.DataFrame
     sources: list[Source]
     report: dict[str, Any]
+    hits: pl.DataFrame | None = None
 
     @cached_property
     def rows(self) -> pl.DataFrame:
@@ -73,6 +75,9 @@ class Selection:
         self.ledger.select(COLUMNS).write_parquet(packed, compression="zstd")
         (path / "ledger.parquet").write_bytes(packed.getbuffer())
         write_unreadable(self.unreadable, path / "unreadable.jsonl")
+        if self.hits is not None:
+            lines = (orjson.dumps(hit, option=orjson.OPT_APPEND_NEWLINE) for hit in self.hits.iter_rows(named=True))
+            (path / "contamination.jsonl").write_bytes(b"".join(lines))
         write_json(path / "report.json", self.report)
         write_dataset_info(path / "dataset_info.json", self.config.format, keys, validation=held.height > 0)
         card = dataset_card(
