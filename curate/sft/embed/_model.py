@@ -25,15 +25,15 @@ class ModelEmbedder:
     """`compute(texts, take)` hands the vectors of texts, all distinct, to `take`, batch by batch in any order.
 
     A vector has to depend on its text and `identity` alone, to the last bit. `about` says which model, and after
-    `embed` how it went. Without `identity` nothing is cached.
+    `embed` how it went.
     """
 
     about: dict[str, Any]
     compute: Callable[[list[str], Take], None]
-    identity: dict[str, Any] | None = None
+    identity: dict[str, Any]
     on_progress: Callable[[int, int | None], None] | None = None
-    check: Callable[[list[str], np.ndarray], dict[str, Any]] | None = None
-    """Called with texts just computed and their unit vectors; what it returns goes into `about`."""
+    check: Callable[[list[str], np.ndarray, np.ndarray], dict[str, Any]] | None = None
+    """Called with texts, their unit vectors and which were computed just now; what it returns goes into `about`."""
     notes: list[str] = field(default_factory=list)
 
     def embed(self, texts: Sequence[str] | pl.Series) -> np.ndarray:
@@ -48,7 +48,7 @@ class ModelEmbedder:
         truncated = np.zeros(len(distinct), dtype=bool)
         missing, said = self._compute_missing(distinct, truncated, vectors)
         if self.check is not None:
-            self.about |= self.check([distinct[i] for i in missing], vectors[missing])
+            self.about |= self.check(distinct, vectors, missing)
         zero = int(np.count_nonzero(np.logical_not(vectors.any(axis=1))[rows]))
         if zero:
             texts_hold = "1 text holds" if zero == 1 else f"{zero:,} texts hold"
@@ -67,19 +67,15 @@ class ModelEmbedder:
         self, texts: list[str], truncated: np.ndarray, vectors: np.ndarray
     ) -> tuple[np.ndarray, list[str]]:
         """Fill `truncated` and `vectors`; return which texts were not in the cache, and what is to be said of it."""
-        if self.identity is None:
-            missing, keys, cache = np.arange(len(texts)), None, None
-        else:
-            cache, keys = VectorCache(self.identity), text_keys(texts)
-            missing = cache.fill(keys, truncated, vectors)
+        cache, keys = VectorCache(self.identity), text_keys(texts)
+        missing = cache.fill(keys, truncated, vectors)
         done = 0
 
         def take(at: np.ndarray, cut: np.ndarray, found: np.ndarray) -> None:
             nonlocal done
             where = missing[at]
             truncated[where], vectors[where] = cut, self._unit(found, [texts[i] for i in where[:1]])
-            if cache is not None and keys is not None:
-                cache.add(keys[where], cut, vectors[where])
+            cache.add(keys[where], cut, vectors[where])
             done += len(at)
             if self.on_progress is not None:
                 self.on_progress(done, len(missing))
@@ -87,10 +83,8 @@ class ModelEmbedder:
         try:
             self.compute([texts[i] for i in missing], take)
         finally:  # also after Ctrl-C: what is computed is kept
-            if cache is not None:
-                cache.flush()
-        fault = cache.fault if cache is not None else None
-        return missing, [f"vectors are not cached: {fault}"] if fault else []
+            cache.flush()
+        return missing, [f"vectors are not cached: {cache.fault}"] if cache.fault else []
 
     def _unit(self, vectors: np.ndarray, texts: list[str]) -> np.ndarray:
         norm = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -127,10 +127,10 @@ def truncated(tokenizer: Any, texts: list[str], lengths: np.ndarray, limit: int 
 
 
 def cosine_to_fp32(
-    texts: list[str], vectors: np.ndarray, exact: Callable[[list[str], Take], None], seed: int
+    texts: list[str], vectors: np.ndarray, computed: np.ndarray, exact: Callable[[list[str], Take], None], seed: int
 ) -> dict[str, Any]:
-    """Return, for `about`, mean and least cosine of unit `vectors` to float32 ones (`exact`) on a seeded sample."""
-    drawn = np.random.default_rng(seed).permutation(len(texts))[:COMPARED_ROWS]
+    """Return, for `about`, mean and least cosine to float32 (`exact`) of a seeded sample of the `computed` vectors."""
+    drawn = np.random.default_rng(seed).permutation(computed)[:COMPARED_ROWS]
     cosine = np.ones(len(drawn))
 
     def take(at: np.ndarray, _: np.ndarray, found: np.ndarray) -> None:
