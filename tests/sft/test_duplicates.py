@@ -193,7 +193,7 @@ def directions(n: int, groups: int, spread: float, seed: int) -> np.ndarray:
     return np.vstack([X, np.zeros((1, 8))]).astype(np.float32)
 
 
-@pytest.mark.parametrize(("n", "threshold"), [(40, 0.95), (700, 0.9), (1300, 0.99), (60, 1.0)])
+@pytest.mark.parametrize(("n", "threshold"), [(40, 0.95), (700, 0.9), (1300, 0.99), (61, 1.0)])
 def test_semantic_duplicates_as_the_slow_twin_has_them(n, threshold):
     """The same rows go, for the same neighbour, over several blocks and cells; rows of zeros are like nothing."""
     X = directions(n, groups=12, spread=0.1, seed=n)
@@ -220,7 +220,7 @@ def test_pairs_at_the_threshold_are_decided_exactly():
 def test_semantic_bad_input():
     """NaN and a threshold outside of (0, 1] are refused."""
     X = directions(5, 2, 0.1, 0)
-    with pytest.raises(UsageError, match="cosine 1.5"):
+    with pytest.raises(UsageError, match=r"cosine 1\.5"):
         semantic_duplicates(X, np.zeros(6, int), 1.5)
     X[2, 2] = np.nan
     with pytest.raises(UsageError, match="NaN"):
@@ -242,19 +242,10 @@ def test_semantic_marks_and_notes():
 
 def test_levels_in_a_selection():
     """--dedup says which levels run, and semantic duplicates go before anything is clustered."""
-    rows = [
-        {"instruction": f"Name {i} animals that live in place {i % 7}.", "output": f"Animal {i}."} for i in range(40)
-    ]
-    rows += [
-        {"instruction": LONG, "output": "a"},
-        {"instruction": LONG, "output": "a "},
-        {"instruction": LONG, "output": "b"},
-    ]
-    for level, reasons in (
-        ("none", set()),
-        ("exact", {"duplicate.exact"}),
-        ("near", {"duplicate.exact", "duplicate.near"}),
-    ):
+    rows = [{"instruction": f"Name {i} animals of place {i % 7}.", "output": f"Animal {i}."} for i in range(40)]
+    rows += [{"instruction": LONG, "output": output} for output in ("a", "a ", "b")]
+    exact, near = {"duplicate.exact"}, {"duplicate.exact", "duplicate.near"}
+    for level, reasons in (("none", set()), ("exact", exact), ("near", near)):
         made = curate.select_rows(rows, count=3, dedup=level, filters="none")
         assert set(made.report["rows"]["dropped"]) == reasons
     made = curate.select_rows(rows, count=3, semantic_dedup=0.999, filters="none")
