@@ -231,14 +231,21 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 100))
-def test_batches_hold_each_text_once_in_one_shape_for_a_length(lengths, budget) -> None:
-    """Batches hold each text that has tokens once, longest first; the shape follows from the length alone."""
+@given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 100), st.integers(1, 100))
+def test_batches_hold_each_text_once_and_no_padding(lengths, budget, filled) -> None:
+    """Batches hold each text that has tokens once, longest first, of one length, filled up within the budget."""
     length = np.array(lengths, dtype=np.int64)
-    found = list(_torch.batches(length, budget))
+    found = list(_torch.batches(length, budget, filled))
     assert sorted(i for batch, _ in found for i in batch.tolist()) == np.flatnonzero(length).tolist()
-    for batch, shape in found:
+    for batch, rows in found:
         (tokens,) = set(length[batch].tolist())
-        assert shape == max(1, budget // tokens)
-        assert 1 <= len(batch) <= shape
+        assert len(batch) <= rows <= max(1, budget // tokens)
+        assert rows * tokens >= min(filled, budget - tokens + 1)
     assert all(a >= b for a, b in pairwise(length[batch[0]] for batch, _ in found))
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 100))
+def test_filled_to_the_budget_a_length_has_one_shape(lengths, budget) -> None:
+    """As on a GPU: how many rows a batch has follows from the length alone."""
+    for batch, rows in _torch.batches(np.array(lengths), budget, budget):
+        assert rows == max(1, budget // lengths[batch[0]])
