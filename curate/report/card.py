@@ -91,7 +91,7 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool, llama_factory: 
         form=report["config"]["format"],
         prefix=_PREFIX if report["picks"]["strategy"] == "k-center" else "",
         llama_factory=_LLAMA_FACTORY if llama_factory else _NO_LLAMA_FACTORY,
-        mean=f"{report['coverage']['mean']:.3f}",
+        mean=f"{report['random']['selected']['mean']:.3f}",
         chance_mean=f"{chance['mean']:.3f}",
         chance_sd=f"{chance['sd']:.3f}",
         selections=report["random"]["selections"],

@@ -76,11 +76,13 @@ def _how(report: Mapping[str, Any]) -> Table:
 
 def _coverage(report: Mapping[str, Any]) -> Table:
     chance = report["random"]
-    table = _table("distance to the nearest selected row", "selected", f"random x {chance['selections']} (mean ± sd)")
+    part = f", {chance['rows']:,} rows" if chance["rows"] < report["rows"]["live"] else ""
+    head = f"distance to the nearest selected row{part}"
+    table = _table(head, "selected", f"random x {chance['selections']} (mean ± sd)")
     names = {"radius": "largest (covering radius)", "p95": "95th percentile", "mean": "mean"}
     for key, name in names.items():
         spread = chance["coverage"][key]
-        table.add_row(name, f"{report['coverage'][key]:.3f}", f"{spread['mean']:.3f} ± {spread['sd']:.3f}")
+        table.add_row(name, f"{chance['selected'][key]:.3f}", f"{spread['mean']:.3f} ± {spread['sd']:.3f}")
     return table
 
 

@@ -4,8 +4,10 @@ Coverage is the distance of every row to the nearest selected one: its maximum (
 K-Center-Greedy minimises), 95th percentile (which outliers do not rule) and mean. It measures the optimiser and not
 what a model learns from the rows, so it is always shown beside random selections of the same size.
 
-The selection's own distances are exact (`distance.py`); those of random selections, of which only three summary numbers
-are kept, are float32 screening distances: off by less than 1e-5 of the squared distance, relative to the squared norms.
+The selection's own distances are exact (`distance.py`) and of all rows. The comparison is made on at most 20,000 rows,
+evenly spread over the pool, the same for the selection and for chance; distances to random selections, of which only
+three summary numbers are kept, are float32 screening distances: off by less than 1e-5 of the squared distance, relative
+to the squared norms.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from curate.errors import UsageError
 from curate.sft.distance import F32, F64, I64, nearest_rows, squared_norms
 
 _SCREEN = 2**20  # float32 distances of one block: 4 MB
+_COMPARED = 20_000  # rows: the standard error of a mean is then below a hundredth of the spread
 
 
 def nearest_selected(X: F32, chosen: npt.ArrayLike, workers: int = 1) -> tuple[I64, F64]:
@@ -42,21 +45,36 @@ def coverage(distances: F64) -> dict[str, float]:
     }
 
 
+def compared_rows(n: int) -> I64:
+    """Return the rows that selections are compared on: all, or 20,000 evenly spread ones.
+
+    Rows that stand in the order of a hash, as those of a ledger do, are a random sample then.
+    """
+    return np.arange(n) if n <= _COMPARED else np.linspace(0, n - 1, _COMPARED).round().astype(np.int64)
+
+
 def random_coverage(X: F32, k: int, seeds: Sequence[int], workers: int = 1) -> list[dict[str, float]]:
-    """Return the `coverage` of one random selection of `k` rows for each seed.
+    """Return the `coverage` of the `compared_rows` by one random selection of `k` rows for each seed.
 
     Raises UsageError on vectors that cannot be compared and unless 1 <= k <= n.
     """
     norms = squared_norms(X)
     if not 1 <= k <= len(X):
         raise UsageError(f"cannot draw {k} of {len(X)} rows", f"Ask for 1 to {len(X)} rows")
-    draws = [np.random.default_rng(seed).choice(len(X), k, replace=False) for seed in seeds]
-    return [coverage(_screened(X, norms, rows, workers)) for rows in draws]
+    rows = compared_rows(len(X))
+    some = X if len(rows) == len(X) else X[rows]
+    distances = []
+    for seed in seeds:
+        chosen = np.random.default_rng(seed).choice(len(X), k, replace=False)
+        squared = _screened(some, norms[rows], X[chosen], norms[chosen], workers)
+        squared[np.isin(rows, chosen)] = 0
+        distances.append(coverage(np.sqrt(squared)))
+    return distances
 
 
-def _screened(X: F32, norms: F64, chosen: I64, workers: int) -> F64:
-    """Return float32 distances to the nearest chosen row, 0 for the chosen. Prior validation of data is assumed."""
-    doubled, squares = -2 * X[chosen], norms[chosen].astype(np.float32)
+def _screened(X: F32, norms: F64, centers: F32, center_norms: F64, workers: int) -> F64:
+    """Return float32 squared distances of rows to the nearest of `centers`. Prior validation of data is assumed."""
+    doubled, squares = -2 * centers, center_norms.astype(np.float32)
 
     def block(start: int, stop: int) -> F32:
         screen = X[start:stop] @ doubled.T
@@ -64,10 +82,9 @@ def _screened(X: F32, norms: F64, chosen: I64, workers: int) -> F64:
         best: F32 = screen.min(axis=1)
         return best
 
-    parts = map_blocks(block, len(X), max(64, _SCREEN // len(chosen)), workers)
-    squared = np.maximum(np.concatenate(parts) + norms, 0)
-    squared[chosen] = 0
-    return np.sqrt(squared)
+    parts = map_blocks(block, len(X), max(64, _SCREEN // len(centers)), workers)
+    squared: F64 = np.maximum(np.concatenate(parts) + norms, 0)
+    return squared
 
 
 def mean_and_sd(summaries: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:

@@ -13,17 +13,17 @@ from curate.config import as_text
 from curate.data.manifest import SCHEMA_VERSION, versions
 from curate.errors import CurateError
 from curate.report.progress import Stages, peak_memory_bytes
-from curate.sft.coverage import mean_and_sd
+from curate.sft.coverage import compared_rows, coverage, mean_and_sd
 from curate.sft.diversity import openings
 from curate.sft.ledger import dropped, would_drop
 from curate.sft.outliers import listed
 
 if TYPE_CHECKING:
     from curate.data.read import Rows
-    from curate.sft.contamination import Contamination
     from curate.sft.config import SelectConfig
+    from curate.sft.contamination import Contamination
+    from curate.sft.groups import Groups
     from curate.sft.pick import Picks
-    from curate.sft.select import Groups
 
 _LLAMA_FACTORY_TURNS = r"^s?(?:[ut][ac])+$"  # its converter.py: the user or a tool, then the assistant or its call
 SMALL_SET = 1000  # below it, fine-tuning lowered scores of strong base models (arXiv 2602.14696, 500-1,000 rows)
@@ -38,7 +38,7 @@ def build_report(
     picked: Picks,
     embedder: Mapping[str, Any],
     tokens: Mapping[str, Any] | None,
-    coverage: Mapping[str, float],
+    distance: np.ndarray,
     chance: Sequence[Mapping[str, float]],
     seeds: Sequence[int],
     contamination: Contamination | None,
@@ -78,8 +78,8 @@ def build_report(
         "embedder": dict(embedder),
         "clusters": _groups(groups, picked),
         "picks": {"strategy": config.strategy, **picked.counts()},
-        "coverage": dict(coverage),
-        "random": {"coverage": mean_and_sd(chance), "selections": len(chance), "seeds": list(seeds)},
+        "coverage": coverage(distance),
+        "random": _against_chance(distance, chance, seeds),
         "tokens": _tokens(table, selected, tokens, config),
         "notes": list(notes),
         "advice": _advice(selected, config.format),
@@ -87,6 +87,20 @@ def build_report(
         "versions": versions(),
         "seconds": {name: round(value, 3) for name, value in stages.seconds.items()},
         "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def _against_chance(
+    distance: np.ndarray, chance: Sequence[Mapping[str, float]], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """Return the coverage by random selections, and by this one on the same rows."""
+    rows = compared_rows(len(distance))
+    return {
+        "coverage": mean_and_sd(chance),
+        "selected": coverage(distance[rows]),
+        "rows": len(rows),
+        "selections": len(chance),
+        "seeds": list(seeds),
     }
 
 

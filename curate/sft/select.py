@@ -7,6 +7,7 @@ Every step adds columns to the ledger, one row per input record; nothing is drop
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 from hashlib import blake2b
 from math import ceil
@@ -20,9 +21,10 @@ from curate.config import resolve
 from curate.data import quota
 from curate.data.manifest import OutputDirectory
 from curate.data.read import read_rows
+from curate.data.tasks import read_definitions
 from curate.errors import CurateError
 from curate.report.progress import Stages
-from curate.sft import coverage, filters, ledger, outliers, strategies
+from curate.sft import coverage, filters, ledger, outliers, own_columns, shares, strategies
 from curate.sft.config import TASK_CENTER, SelectConfig
 from curate.sft.contamination import mark_contaminated
 from curate.sft.duplicates import mark_exact, mark_near, mark_semantic
@@ -63,6 +65,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
         strategy = strategies.load(config.strategy)
         embed = vector_source(config, embedder_seed, stages.advance)
         needed = config.budget_tokens is not None or any(name == "quality.tokens" for name, _ in rules)
+        definitions = read_definitions(config.join_tasks, str(config.task_column)) if config.join_tasks else None
         counter, notes = load_tokenizer(config.tokenizer, required=needed)
 
     with stages("read"):
@@ -70,6 +73,8 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
             inputs,
             columns=config.columns,
             task_column=config.task_column,
+            keep=config.kept_columns,
+            definitions=definitions,
             chunk_bytes=config.chunk_size,
             workers=config.workers,
             on_progress=stages.advance,
@@ -93,6 +98,8 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
             notes += said
     with stages("filter"):
         table = filters.apply(table, [rule for rule in rules if not rule[0].startswith("clean.")])
+        table = own_columns.mark_other_templates(table) if config.one_prompt_per_task else table
+        table = own_columns.mark_without_score(table, config.score_column) if config.score_column else table
         table = note_source_bound(table, rules)
         notes += ledger.loud_filters(table)
 
@@ -115,24 +122,33 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
 
     candidates = np.flatnonzero(~live["holdout"].to_numpy())
     pool = np.ascontiguousarray(vectors[candidates]) if len(candidates) < len(vectors) else vectors
-    lengths = live["response"].gather(candidates).str.len_bytes().to_numpy().astype(np.int64)
+    offered = live[candidates]
+    scores = (
+        offered["score"] if config.score_column else offered["response"].str.len_bytes().cast(pl.Int64)
+    ).to_numpy()
+    values = None if config.balance is None else shares.values_of(offered, config.balance)
 
     def pick(k: int) -> tuple[Groups, Picks]:
         with stages("cluster"):
-            groups = group_rows(pool, live["task"].gather(candidates), k, config, cluster_seed, stages.advance)
+            groups = group_rows(pool, offered["task"], k, config, cluster_seed, stages.advance)
         with stages("pick"):
-            sizes = np.bincount(groups.labels, minlength=len(groups.names)).tolist()
-            quotas = quota.one_each_then_fill(sizes, k, config.tau)
+            shared = shares.share_out(groups.labels, groups.names, k, config, values)
             if strategy is not None:
-                return groups, strategies.pick_in_groups(
-                    strategy, pool, groups.labels, quotas, groups.names,
-                    lengths=lengths, seed=cluster_seed, workers=config.workers,
+                picked: Picks = strategies.pick_in_groups(
+                    strategy, pool, shared.labels, shared.quotas, shared.names,
+                    lengths=scores, seed=cluster_seed, workers=config.workers,
                 )  # fmt: skip
-            whole = groups.kind == "global" or config.strategy == TASK_CENTER  # the paper knows no core
-            core = 1.0 if whole else float(config.core)
-            return groups, pick_in_clusters(
-                pool, groups.labels, groups.similarity, quotas, core=core, workers=config.workers
-            )
+            else:
+                whole = groups.kind == "global" or config.strategy == TASK_CENTER  # the paper knows no core
+                order = groups.similarity
+                if config.quality_weight:
+                    order = own_columns.mix(order, scores, shared.labels, float(config.quality_weight))
+                picked = pick_in_clusters(
+                    pool, shared.labels, order, shared.quotas,
+                    core=1.0 if whole else float(config.core), workers=config.workers,
+                )  # fmt: skip
+            by_group = replace(picked, cluster=picked.cluster % len(groups.names))
+            return replace(groups, balance=shared.balance), by_group
 
     if config.budget_tokens is None:
         groups, picked = pick(rows_wanted(table, len(candidates), config))
@@ -140,6 +156,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
         groups, picked = fit_tokens(pick, live["n_tokens"].to_numpy()[candidates], config.budget_tokens)
     chosen = candidates[picked.rows]
     notes += sampled(groups, len(pool))
+    notes += shares.notes_on(groups.balance, config.balance)
     notes += picked.notes(config.strategy)
 
     with stages("coverage"):
@@ -150,7 +167,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     table = ledger.record_selection(table, live, groups, candidates, picked, chosen, nearest, distance)
     report = build_report(
         table=table, rows=rows, config=config, groups=groups, picked=picked,
-        embedder=embedder_about, tokens=tokens_about, coverage=coverage.coverage(distance), chance=chance,
+        embedder=embedder_about, tokens=tokens_about, distance=distance, chance=chance,
         contamination=found, seeds=seeds, notes=notes, stages=stages,
     )  # fmt: skip
     return Selection(

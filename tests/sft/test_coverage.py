@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.errors import UsageError
-from curate.sft.coverage import coverage, mean_and_sd, nearest_selected, random_coverage
+from curate.sft.coverage import compared_rows, coverage, mean_and_sd, nearest_selected, random_coverage
 
 
 @pytest.fixture
@@ -57,6 +57,18 @@ def test_random_coverage_agrees_with_the_exact_distances(rows):
 def test_all_rows_cover_themselves(rows):
     """A random selection of everything leaves no distance."""
     assert random_coverage(rows, len(rows), [0]) == [{"radius": 0.0, "p95": 0.0, "mean": 0.0}]
+
+
+def test_a_large_pool_is_compared_on_some_rows(rows, monkeypatch):
+    """The rows are spread evenly, and the numbers are those of the exact distances of these rows."""
+    monkeypatch.setattr("curate.sft.coverage._COMPARED", 700)
+    some = compared_rows(len(rows))
+    assert len(set(some.tolist())) == 700
+    assert (some[0], some[-1]) == (0, len(rows) - 1)
+    assert set(np.diff(some).tolist()) == {7, 8}
+    chosen = np.random.default_rng(5).choice(len(rows), 40, replace=False)
+    exact = coverage(nearest_selected(rows, chosen)[1][some])
+    assert random_coverage(rows, 40, [5]) == [pytest.approx(exact, abs=1e-4)]
 
 
 @pytest.mark.parametrize("k", [0, 5001])
