@@ -26,7 +26,6 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.data.vocabulary import Vocabulary, parse_ranks
+from curate.engine.memory import resident_bytes
 from curate.errors import CurateError, MissingExtra
 
 Counts = NDArray[np.int64]
@@ -177,9 +177,9 @@ class Fast:
         if self._grown > CACHE_BYTES:
             self._encoder = self.build()
             self._grown = 0
-        before = _resident_bytes()
+        before = resident_bytes()
         counts = np.asarray(ak.num(self._encoder.encode_batch(ak.from_arrow(texts.to_arrow()))), dtype=np.int64)
-        self._grown += _resident_bytes() - before  # the ids are gone again, the new pieces are not
+        self._grown += resident_bytes() - before  # the ids are gone again, the new pieces are not
         return counts
 
     def unsure(self, texts: pl.Series) -> NDArray[np.bool_]:
@@ -308,11 +308,3 @@ def _overlap(kept: list[dict[str, Any]], added: list[dict[str, Any]]) -> bool:
 
     meet = heads(inside) & tails(outside) or tails(inside) & heads(outside)
     return bool(meet) or any(a in b or b in a for a in inside for b in outside)
-
-
-def _resident_bytes() -> int:
-    """Return the memory of this process, 0 where /proc is missing (the cache of gigatoken is then not bounded)."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-    except OSError:
-        return 0

@@ -24,14 +24,15 @@ from curate.config import (
 )
 from curate.errors import UsageError
 
-_SAME_ROWS = {"workers", "chunk_size", "force", "strict", "preset"}  # options that by themselves change no row
-LEVELS = ("none", "exact", "near")
+_SAME_ROWS = {"workers", "chunk_size", "memory", "force", "strict", "preset"}  # change no row by themselves
 LEVELS = ("none", "exact", "near")
 FORMATS = ("messages", "alpaca", "sharegpt", "prompt-completion")
 LEXICAL = "lexical"
 K_CENTER = "k-center"  # the default strategy
 TASK_CENTER = "task-center"
+REPR_FILTER = "repr-filter"
 PRESETS = {"paper": {"fraction": "0.005", "strategy": TASK_CENTER, "embed_text": "both"}}  # docs/half_percent.md
+BALANCED = ("source", "script", "length", "task")  # what --balance knows without a column; curate/sft/shares.py
 IN_CLUSTERS = (K_CENTER, TASK_CENTER)  # the strategies that know K-means clusters
 
 
@@ -41,6 +42,14 @@ def _clusters(text: str) -> str | int:
 
 def _share(text: str) -> Decimal:
     return Decimal(0) if text.strip() in {"0", "0.0"} else parse_fraction(text)
+
+
+def _named_share(text: str) -> str:
+    name, given, share = text.rpartition("=")
+    if not (name and given):
+        raise ValueError("should be VALUE=SHARE, such as stackexchange=0.4")
+    parse_fraction(share)
+    return text
 
 
 @dataclass(frozen=True)
@@ -68,19 +77,16 @@ class SelectConfig:
     )
     map: tuple[str, ...] = map_option()
     task_column: str | None = option("column that names a row's task: pick within tasks, not clusters", metavar="NAME")
+    join_tasks: str | None = option(
+        "records of tasks; the Definition of its task is the instruction of a row without one", metavar="FILE"
+    )
+    one_prompt_per_task: str | None = option(
+        "column that names a row's prompt template: of each task only rows of the commonest are used", metavar="NAME"
+    )
     filters: tuple[str, ...] = option(
         "filters or groups of them, with numbers such as lima.length=500:2000, or a file of your own; none for no "
         "filter",
         default=("clean", "style"), many=True, metavar="NAMES",
-    )  # fmt: skip
-    dedup: str = option("duplicates to drop: none, exact, or exact and near", default="exact", choices=LEVELS)
-    semantic_dedup: Decimal | None = option(
-        "drop rows whose vectors have this cosine or more with one that stays, such as 0.95", parse=parse_fraction,
-        metavar="COSINE",
-    )  # fmt: skip
-    decontaminate: tuple[str, ...] = option(
-        "evaluation files or directories; rows that hold one of their items are dropped and listed", default=(),
-        many=True, metavar="EVAL",
     )  # fmt: skip
     dedup: str = option("duplicates to drop: none, exact, or exact and near", default="exact", choices=LEVELS)
     semantic_dedup: Decimal | None = option(
@@ -125,12 +131,33 @@ class SelectConfig:
     tau: float = option(
         "flatten quotas: a group's share is size^(1/tau)", default=1.0, parse=parse_positive, metavar="T"
     )
+    balance: str | None = option(
+        "share the budget over the values of this first: source, script, length, task, or a column", metavar="NAME"
+    )
+    shares: tuple[str, ...] = option(
+        "parts of the budget for values of --balance, such as a=0.2,b=0.3; the others share the rest by size",
+        default=(), many=True, parse=_named_share, metavar="VALUE=SHARE",
+    )  # fmt: skip
+    floor: int | None = option("rows that each value of --balance gives at least", parse=parse_whole, metavar="N")
+    cap: int | None = option("rows that each value of --balance gives at most", parse=parse_whole, metavar="N")
+    score_column: str | None = option(
+        "column with a row's quality as a number, for repr-filter and --quality-weight, instead of the answer's length",
+        metavar="NAME",
+    )
+    quality_weight: Decimal = option(
+        "weight of quality against nearness to the centre where first picks and cores are chosen; 1 is quality alone",
+        default=Decimal(0), parse=_share, metavar="W",
+    )  # fmt: skip
     tokenizer: str = option("tokenizer for token counts", default="o200k_base", metavar="NAME")
     max_tokens: int = option(
         "rows longer than this are counted and named", default=4096, parse=parse_whole, metavar="N"
     )
     chunk_size: int = option("bytes read at a time; results do not depend on it", default=16 << 20, parse=parse_bytes,
                              metavar="SIZE")  # fmt: skip
+    memory: int | None = option(
+        "most memory to use, such as 4GB; a pool that needs more is refused before it is embedded", parse=parse_bytes,
+        metavar="SIZE",
+    )  # fmt: skip
     workers: int = workers_option()
     seed: int = seed_option()
     force: bool = force_option()
@@ -151,6 +178,8 @@ class SelectConfig:
         if self.vectors is not None and self.embedder != LEXICAL:
             raise UsageError(f"--vectors and --embedder {self.embedder} exclude each other", "Leave one of them out.")
         self._refuse_clusters()
+        self._check_columns()
+        self._check_balance()
 
     def _refuse_clusters(self) -> None:
         refused = {K_CENTER: (), TASK_CENTER: ("core",)}.get(self.strategy, ("clusters", "core"))
@@ -163,6 +192,31 @@ class SelectConfig:
             raise UsageError(
                 f"{' and '.join(asked)} is for --strategy {K_CENTER}: {self.strategy} picks {where}", "Leave it out."
             )
+
+    def _check_columns(self) -> None:
+        for name in ("join_tasks", "one_prompt_per_task"):
+            if getattr(self, name) is not None and self.task_column is None:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} needs to know the task of a row", "Add --task-column NAME."
+                )
+        if self.quality_weight and self.strategy not in IN_CLUSTERS:
+            raise UsageError(
+                f"--quality-weight is for --strategy {K_CENTER}: {self.strategy} knows no centres", "Leave it out."
+            )
+        if self.score_column and not self.quality_weight and self.strategy != REPR_FILTER:
+            raise UsageError(
+                "--score-column alone changes nothing", f"Add --quality-weight 0.5, or --strategy {REPR_FILTER}."
+            )
+
+    def _check_balance(self) -> None:
+        asked = [f"--{name}" for name in ("shares", "floor", "cap") if getattr(self, name)]
+        if asked and self.balance is None:
+            raise UsageError(f"{' and '.join(asked)} is for the values of --balance", "Add --balance NAME.")
+        if self.balance is not None and self.budget_tokens is not None:
+            raise UsageError("--balance shares out rows, and --budget-tokens counts tokens", "Give --count instead.")
+        total = sum(Decimal(pair.rpartition("=")[2]) for pair in self.shares)
+        if total > 1:
+            raise UsageError(f"--shares add up to {total}, more than 1", "Give parts of the whole, such as a=0.2.")
 
     def command_line(self, paths: Sequence[str]) -> str:
         """Return the command that selects the same rows from `paths`: what differs from the defaults, however set."""
@@ -178,3 +232,15 @@ class SelectConfig:
     def columns(self) -> dict[str, str]:
         """The mapping of --map: canonical field to column name."""
         return dict(pair.split("=", 1) for pair in self.map)
+
+    @property
+    def kept_columns(self) -> dict[str, str]:
+        """The columns of the records that the ledger keeps, by the names that they have there."""
+        balance = None if self.balance in BALANCED else self.balance
+        kept = {"template": self.one_prompt_per_task, "balance": balance, "score": self.score_column}
+        return {name: column for name, column in kept.items() if column is not None}
+
+    @property
+    def named_shares(self) -> dict[str, float]:
+        """The parts of --shares by value."""
+        return {name: float(share) for name, _, share in (pair.rpartition("=") for pair in self.shares)}

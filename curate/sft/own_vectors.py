@@ -32,6 +32,13 @@ class OwnVectors:
     content: np.ndarray | pl.DataFrame
     about: dict[str, Any]
 
+    @property
+    def dimensions(self) -> int:
+        """Numbers in a vector."""
+        if isinstance(self.content, np.ndarray):
+            return int(self.content.shape[1])
+        return len(self.content["vector"][0]) if self.content.height else 0
+
     def rows_of(self, live: pl.DataFrame, readable: int, workers: int = 1) -> np.ndarray:
         """Return one unit row (float32, n × d) for each live record.
 

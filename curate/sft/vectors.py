@@ -12,7 +12,9 @@ from curate.report.progress import Advance
 from curate.sft import isotropy, own_vectors
 from curate.sft.config import SelectConfig
 from curate.sft.embed import load as load_embedder
+from curate.sft.embed.lexical import DIMENSIONS
 from curate.sft.ledger import text_to_embed
+from curate.sft.memory import check_memory
 
 Vectors: TypeAlias = tuple[np.ndarray, dict[str, Any], list[str]]
 """Unit rows (float32, n_live × d), what made them, and notes for the user."""
@@ -46,9 +48,19 @@ def _from_embedder(config: SelectConfig, seed: int, on_progress: Advance) -> Cal
         workers=config.workers,
         on_progress=on_progress,
     )
-    return lambda live, _: (embedder.embed(text_to_embed(live, config.embed_text)), dict(embedder.about))
+
+    def vectors_of(live: pl.DataFrame, _: int) -> tuple[np.ndarray, Any]:
+        check_memory(config.memory, live.height, embedder.about.get("dimensions", DIMENSIONS))
+        return embedder.embed(text_to_embed(live, config.embed_text)), dict(embedder.about)
+
+    return vectors_of
 
 
 def _from_file(config: SelectConfig) -> Callable[..., tuple[np.ndarray, Any]]:
     own = own_vectors.load(str(config.vectors))
-    return lambda live, readable: (own.rows_of(live, readable, config.workers), dict(own.about))
+
+    def vectors_of(live: pl.DataFrame, readable: int) -> tuple[np.ndarray, Any]:
+        check_memory(config.memory, live.height, own.dimensions)
+        return own.rows_of(live, readable, config.workers), dict(own.about)
+
+    return vectors_of
