@@ -13,7 +13,7 @@ VECTORS_HELD = 2.75  # times the size of the vectors
 
 
 def check_memory(limit: int | None, rows: int, dimensions: int) -> None:
-    """Raise CurateError where `rows` vectors (float32) beside what is held now would pass `limit` bytes (None: none)."""
+    """Raise CurateError where `rows` float32 vectors beside what is held would pass `limit` bytes (None: no limit)."""
     vectors = 4 * rows * dimensions
     needed = resident_bytes() + round(VECTORS_HELD * vectors)
     if limit is None or needed <= limit:
