@@ -1,8 +1,10 @@
 """Contamination: rows of the pool that hold an evaluation item, found by runs of words that both have.
 
 Words are those of near-duplicate search (`corpus/words.py`): case, punctuation and white space do not count, digits do,
-a Chinese character is a word. What is compared are runs of five words. A run that stands in more than ten different
-evaluation items is boilerplate ("which of the following is") and counts nowhere. A row is contaminated by an item when
+a Chinese character is a word. The names of functions that a text defines are taken out of it first, since they are
+anybody's choice and stand in each line of a doctest. What is compared are runs of five words. A run that stands in more
+than ten different evaluation items is boilerplate ("which of the following is") and counts nowhere. A row is
+contaminated by an item when
 
 - 13 words in a row of one of its prompts stand in the row (prompt and answer together), each five of them next to each
   other: the usual 13-gram (Brown et al. 2020, arXiv 2005.14165, appendix C). This also finds parts of a long passage;
@@ -18,6 +20,7 @@ Common runs of the *pool* are not left out: in a pool with a hundred rewritings 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +50,8 @@ NGRAM = 5
 BOILERPLATE = 10  # items
 _ROWS = 8192  # rows of the pool compared at a time
 _BITS = 24  # of a hash, for a first look that turns most runs of the pool away: 16 MB
+_DEFINES = re.compile(r"(?i)\b(?:def|function|func|fn)\s+(\w+)\s*\(")
+_NAME = re.compile(r"\w+")
 _SPAN = 200  # characters of the span in the ledger
 HITS = {
     "id": pl.String, "source": pl.String, "line": pl.Int64, "evaluation": pl.String, "item": pl.Int64,
@@ -57,7 +62,7 @@ HITS = {
 
 @dataclass(frozen=True)
 class Index:
-    """The texts of all evaluation items, by the runs of five words that count.
+    """The texts of all evaluation items (nameless: what is compared), by the runs of five words that count.
 
     keys (k,) ascending; their places are places[starts[j]:starts[j + 1]], ascending; a place is the number of a word
     among the words of all texts. Of each text: `item`, `is_prompt`, `first` (its first word), `counting` (words in runs
@@ -65,6 +70,7 @@ class Index:
     """
 
     texts: list[str]
+    nameless: list[str]
     item: I64
     is_prompt: Bool
     first: I64
@@ -143,7 +149,7 @@ def find_hits(rows: pl.DataFrame, items: Sequence[Item], workers: int = 1) -> pl
         "where": np.where(index.is_prompt[text], "prompt", "other").tolist(),
         "words": words,
         "share": share,
-        "span": list(map(_span, (index.texts[t] for t in text.tolist()), at.tolist(), words.tolist())),
+        "span": list(map(_span, (index.nameless[t] for t in text.tolist()), at.tolist(), words.tolist())),
         "item_text": [index.texts[t] for t in text.tolist()],
     }
     hits = rows.select("id", "source", "line", "prompt", "response")[row].with_columns(
@@ -159,7 +165,9 @@ def build_index(items: Sequence[Item]) -> Index:
     is_prompt = np.array(
         [i < len(one.prompts) for one in items for i in range(len(one.prompts) + len(one.others))], bool
     )
-    words = hash_words(pl.Series(texts, dtype=pl.String), NGRAM)
+    prompts = ["\n".join(one.prompts) for one in items]
+    nameless = [without_names(text, prompts[i]) for text, i in zip(texts, of.tolist(), strict=True)]
+    words = hash_words(pl.Series(nameless, dtype=pl.String), NGRAM)
     text_of = np.repeat(np.arange(len(texts)), np.diff(words.offsets))
     same: dict[tuple[str, ...], int] = {}  # items with the same prompts, in one file or two, are one
     item_of = np.array([same.setdefault(tuple(one.prompts), i) for i, one in enumerate(items)], np.int64)
@@ -182,14 +190,25 @@ def build_index(items: Sequence[Item]) -> Index:
         short.setdefault(int(words.whole[text]), []).append(text)
     order = np.argsort(key, kind="stable")
     starts = np.searchsorted(key[order], np.arange(rare.sum() + 1))
-    return Index(texts, of, is_prompt, words.offsets, counting, keys[rare], starts, places[order], seen, short)
+    return Index(
+        texts, nameless, of, is_prompt, words.offsets, counting, keys[rare], starts, places[order], seen, short
+    )
+
+
+def without_names(text: str, prompts: str = "") -> str:
+    """Return `text` without the names of functions that it, or `prompts`, defines."""
+    names = {name.lower() for name in (*_DEFINES.findall(text), *_DEFINES.findall(prompts))}
+    return _NAME.sub(lambda name: "" if name[0].lower() in names else name[0], text) if names else text
+
+
+def _nameless(texts: pl.Series) -> pl.Series:
+    code = texts.str.contains(_DEFINES.pattern).arg_true()
+    return texts.clone().scatter(code, [without_names(text) for text in texts.gather(code)]) if len(code) else texts
 
 
 def _match(index: Index, prompts: pl.Series, responses: pl.Series) -> tuple[I64, ...]:
     """Return row, text, longest run, share and the first word of that run in the text, for each contaminated pair."""
-    words = hash_words(
-        pl.select(pl.concat_str(prompts, responses, separator="\n\n", ignore_nulls=True)).to_series(), NGRAM
-    )
+    words = hash_words(_nameless(prompts + "\n\n" + responses), NGRAM)
     maybe = np.flatnonzero(index.seen[words.ngrams >> np.uint64(64 - _BITS)])
     key = np.searchsorted(index.keys, words.ngrams[maybe])
     sure = index.keys[np.minimum(key, len(index.keys) - 1)] == words.ngrams[maybe] if len(index.keys) else maybe < 0
@@ -205,7 +224,7 @@ def _match(index: Index, prompts: pl.Series, responses: pl.Series) -> tuple[I64,
     share = covered / index.counting[text]
     most = (share >= SHARE) & (covered >= SHORT)
     hit = np.where(index.is_prompt[text], most | (longest >= RUN), most & (longest >= RUN))
-    whole = hash_words(prompts, NGRAM).whole.tolist()
+    whole = hash_words(_nameless(prompts), NGRAM).whole.tolist()
     short = [(i, t) for i, value in enumerate(whole) for t in index.short.get(value, ())]
     found = np.array(short, np.int64).reshape(-1, 2)
     size = np.array([len(word_spans(index.texts[t])) for t in found[:, 1].tolist()], np.int64)

@@ -195,6 +195,22 @@ def test_what_many_items_share_is_boilerplate():
     assert found((stem, ""), *[asked(stem, line=i) for i in range(20)]).height == 20
 
 
+def test_names_of_functions_do_not_count():
+    """A function renamed in its signature, doctest and recursion is found, and shown with the item's own names."""
+    code = (
+        'def fib(n: int):\n    """Return n-th Fibonacci number.\n    >>> fib(10)\n    55\n    >>> fib(1)\n1\n    """\n'
+    )
+    solution = (
+        "    if n == 0:\n        return 0\n    if n == 1:\n        return 1\n    return fib(n - 1) + fib(n - 2)\n"
+    )
+    one = asked(code, others=(solution,))
+    hits = found(("Complete this.\n" + code.replace("fib", "my_function").upper(), "..."), one)
+    assert hits["item_text"].to_list() == [code]
+    renamed = solution.replace("fib", "my_function")
+    assert found(("?", "def my_function(n):\n" + renamed), one)["where"].to_list() == ["other"]
+    assert found(("def gcd(a, b): what does it return?", "The greatest common divisor."), one).is_empty()
+
+
 def test_nothing_to_find():
     """No items, items without words, and rows without words are no error."""
     assert find_hits(pool(("a", "b")), []).is_empty()
