@@ -32,12 +32,21 @@ from curate.engine.local import map_chunks
 from curate.errors import CurateError, UsageError, unknown_name
 
 TEXT_CHARACTERS = 2_000
+_ASKED = {
+    "task": "--task-column",
+    "template": "--one-prompt-per-task",
+    "balance": "--balance",
+    "score": "--score-column",
+}
 
 FRAME = {
     "source": pl.String,
     "line": pl.Int64,
     "shape": pl.String,
     "task": pl.String,
+    "template": pl.String,
+    "balance": pl.String,
+    "score": pl.Float64,
     "chat": pl.String,
     "prompt": pl.String,
     "response": pl.String,
@@ -54,6 +63,7 @@ UNREADABLE = {
 _SAID = {
     "list": "output is a list in {}: the first answer is taken",
     "no_instruction": "no instruction in {}: the input alone is the prompt",
+    "no_definition": "no definition of the task of {} in the file of --join-tasks",
     "media": "images, audio or video in {}: the text says <image>, <audio> or <video> in their place",
     "nan": "NaN or Infinity in {}: read as null",
     "surrogate": "half a surrogate pair in {}: read as U+FFFD",
@@ -95,11 +105,22 @@ class _Part(NamedTuple):
     seen: set[str]
 
 
+class _Kept(NamedTuple):
+    """What a record keeps beside its chat."""
+
+    task: str | None = None
+    template: str | None = None
+    balance: str | None = None
+    score: float | None = None
+
+
 def read_rows(
     inputs: Sequence[str | Path | Any],
     *,
     columns: Mapping[str, str] | None = None,
     task_column: str | None = None,
+    keep: Mapping[str, str] | None = None,
+    definitions: Mapping[str, str] | None = None,
     chunk_bytes: int = 16 << 20,
     workers: int = 1,
     on_progress: Callable[[int, int | None], None] | None = None,
@@ -109,7 +130,9 @@ def read_rows(
     An input is a file (JSON lines, a JSON array or objects, plain, gzip or zstd; parquet; arrow), a directory, a glob,
     "-" for stdin, a Hugging Face id (its train split), a `datasets.Dataset`, a polars DataFrame or a list of dicts.
     `columns` maps canonical names to columns of the input, as `to_chat` has it; `task_column` (or `task` in `columns`)
-    is kept in the column `task`. `on_progress(done, total)` is told bytes of the files; total is None where unknown.
+    is kept in the column `task`. `keep` names the columns that are kept as `template`, `balance` (text) and `score`
+    (finite numbers, else null). `definitions` has the instruction of each task, for records without one.
+    `on_progress(done, total)` is told bytes of the files; total is None where unknown.
 
     Raises UsageError for an input that is not there, or a column that no record has; CurateError when there is no
     record, none can be read, or a file cannot be.
@@ -123,7 +146,8 @@ def read_rows(
     items, notes = resolve(_listed(inputs))
     if not items:
         raise UsageError("no input", "Name a file, a directory, a glob, a Hugging Face id, or - for stdin")
-    parse = partial(_parse_chunk, columns=columns, task_column=task_column)
+    kept = {**({"task": task_column} if task_column else {}), **(keep or {})}
+    parse = partial(_parse_chunk, columns=columns, kept=kept, definitions=definitions)
     streams: dict[int, PlainBytes] = {}
     parts = [parse(chunk) for chunk in object_chunks(items)]
     total = total_bytes(items)
@@ -135,8 +159,8 @@ def read_rows(
             on_progress(part.done, total)
     parts.sort(key=lambda part: part.source)
     wanted = {column: f"--map {name}={column}" for name, column in (columns or {}).items()}
-    if task_column:
-        wanted.setdefault(task_column, f"--task-column {task_column}")
+    for name, column in kept.items():
+        wanted.setdefault(column, f"{_ASKED[name]} {column}")
     _check_columns(parts, wanted)
     return _assemble(items, streams, parts, notes)
 
@@ -170,26 +194,30 @@ def _listed(inputs: Any) -> list[Any]:
     return [inputs] if inputs and records_only else list(inputs)  # a DatasetDict has column names, and is no record
 
 
-def _parse_chunk(chunk: Chunk, columns: Mapping[str, str] | None, task_column: str | None) -> _Part:
+def _parse_chunk(
+    chunk: Chunk, columns: Mapping[str, str] | None, kept: Mapping[str, str], definitions: Mapping[str, str] | None
+) -> _Part:
     """Turn each record of a chunk into a row. Module-level, for it runs in other processes."""
     rows: list[tuple[Any, ...]] = []
     unreadable: list[tuple[Any, ...]] = []
     counts: Counter[str] = Counter()
     seen: set[str] = set()
     for line, offset, given in _records(chunk):
-        task = None
+        values = _Kept()
         try:
             record, mended = _record(given)
-            if columns or task_column:
+            if columns or kept:
                 seen.update(record)
-                task = _task(record.get(task_column)) if task_column else None
+                values = _kept(record, kept)
+            if definitions is not None and not record.get("instruction"):
+                record, mended = _defined(record, definitions.get(values.task or ""), mended)
             shape, chat, prompt, response, roles, flags = to_chat(record, columns)
             if flags or mended:
                 counts.update(flags + mended)
-            rows.append((line, shape, task, chat, prompt, response, roles, None))
+            rows.append((line, shape, *values, chat, prompt, response, roles, None))
         except (Unparsable, ShapeError) as error:
             reason = _writable(str(error))
-            rows.append((line, None, task, None, None, None, None, reason))
+            rows.append((line, None, *values, None, None, None, None, reason))
             unreadable.append((line, offset, reason, _text(given)))
     return _Part(chunk.source, chunk.done, _table(rows, FRAME), _table(unreadable, UNREADABLE), counts, seen)
 
@@ -245,8 +273,24 @@ def _record(given: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     return given, mended
 
 
-def _task(value: Any) -> str | None:
-    """Return a task as text; a list with one element (Super-NI's categories) counts as that element."""
+def _kept(record: Mapping[str, Any], kept: Mapping[str, str]) -> _Kept:
+    names = {name: as_name(record.get(column)) for name, column in kept.items() if name != "score"}
+    score: Any = record.get(kept["score"]) if "score" in kept else None
+    number = isinstance(score, (int, float)) and not isinstance(score, bool) and abs(score) < 1e308
+    return _Kept(**names, score=float(score) if number else None)
+
+
+def _defined(
+    record: Mapping[str, Any], definition: str | None, mended: tuple[str, ...]
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Give a record without an instruction the definition of its task."""
+    if definition is None:
+        return record, (*mended, "no_definition")
+    return {**record, "instruction": definition}, mended
+
+
+def as_name(value: Any) -> str | None:
+    """Return a label as text; a list with one element (Super-NI's categories) counts as that element."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if value is None or isinstance(value, str):

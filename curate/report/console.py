@@ -12,10 +12,13 @@ from rich.text import Text
 from curate.report.card import pick_counts
 from curate.report.names import below_common_folder
 
+_VALUES_SHOWN = 20  # of --balance
+
 
 def print_selection(report: Mapping[str, Any], out: str | None, console: Console) -> None:
     """Print the report of a selection."""
-    console.print(Group(_rows(report), "", _how(report), "", _coverage(report)))
+    parts = [_rows(report), _how(report), *([_balance(report)] if report["balance"] else []), _coverage(report)]
+    console.print(Group(*[line for part in parts for line in (part, "")][:-1]))
     if out is not None:
         rows = Text.assemble((f"\n{report['rows']['selected']:,} rows", "bold"), f" in {out}/train.jsonl")
         console.print(rows, soft_wrap=True)
@@ -71,6 +74,16 @@ def _how(report: Mapping[str, Any]) -> Table:
     slowest = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)
     row("time", f"{sum(seconds.values()):.1f} s ({slowest})")
     row("memory", f"{report['peak_memory_bytes'] / 2**30:.2f} GiB at the peak")
+    return table
+
+
+def _balance(report: Mapping[str, Any]) -> Table:
+    table = _table(f"{report['config']['balance']}", "asked", "available", "given")
+    for entry in report["balance"][:_VALUES_SHOWN]:
+        name = Text(entry["name"], overflow="ellipsis", no_wrap=True)
+        table.add_row(name, *(f"{entry[column]:,}" for column in ("asked", "available", "given")))
+    if len(report["balance"]) > _VALUES_SHOWN:
+        table.add_row(Text("... and more, in the report", style="dim"))
     return table
 
 

@@ -8,7 +8,7 @@ themselves that is the centre of each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, sqrt
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from curate.data.quota import Quota
 from curate.engine.blocks import one_blas_thread
 from curate.errors import UsageError
 from curate.report.progress import Advance
@@ -33,6 +34,7 @@ class Groups:
     """A label per candidate row, the cosine to the centre of its group, and the names of the labels.
 
     clusters: K-means cluster per candidate row, where there was K-means. about: what the report tells of it.
+    balance: what was asked of each value of --balance, what it has and what it gives.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Groups:
     names: list[str]
     clusters: npt.NDArray[np.integer] | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    balance: Sequence[Quota] = ()
 
 
 def group_rows(pool: F32, tasks: pl.Series, k: int, config: SelectConfig, seed: int, advance: Advance) -> Groups:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from curate.sft.pick import Picks
 
 COLUMNS = (
-    "id", "source", "line", "shape", "task", "cluster", "drop_reason", "rules", "evidence", "would_drop", "split",
-    "rank", "radius_at_pick", "nearest_selected", "distance", "n_tokens", "prompt", "response",
+    "id", "source", "line", "shape", "task", "balance", "score", "cluster", "drop_reason", "rules", "evidence",
+    "would_drop", "split", "rank", "radius_at_pick", "nearest_selected", "distance", "n_tokens", "prompt", "response",
 )  # fmt: skip
 LOUD_SHARE = 0.5  # a filter that takes more of the pool than this is named aloud
 
@@ -36,7 +36,7 @@ def open_ledger(frame: pl.DataFrame, unreadable: pl.DataFrame) -> pl.DataFrame:
             digest=pl.Series(digests, dtype=pl.String),
             read_as=pl.when(readable).then(readable.cum_sum().cast(pl.Int64) - 1),  # place among the readable records
         )
-        .sort("digest", "task", "shape", "source", "line", maintain_order=True)
+        .sort("digest", "task", "template", "balance", "score", "shape", "source", "line", maintain_order=True)
         .with_columns(
             id=pl.col("digest") + suffix,
             drop_reason=pl.when(pl.col("error").is_null())

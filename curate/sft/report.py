@@ -77,6 +77,7 @@ def build_report(
         "sources": [source._asdict() for source in rows.sources],
         "embedder": dict(embedder),
         "clusters": _groups(groups, picked),
+        "balance": [entry._asdict() for entry in groups.balance],
         "picks": {"strategy": config.strategy, **picked.counts()},
         "coverage": coverage(distance),
         "random": _against_chance(distance, chance, seeds),

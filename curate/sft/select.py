@@ -123,9 +123,8 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     candidates = np.flatnonzero(~live["holdout"].to_numpy())
     pool = np.ascontiguousarray(vectors[candidates]) if len(candidates) < len(vectors) else vectors
     offered = live[candidates]
-    scores = (
-        offered["score"] if config.score_column else offered["response"].str.len_bytes().cast(pl.Int64)
-    ).to_numpy()
+    score = pl.col("score") if config.score_column else pl.col("response").str.len_bytes().cast(pl.Int64)
+    scores = offered.select(score).to_series().to_numpy()
     values = None if config.balance is None else shares.values_of(offered, config.balance)
 
     def pick(k: int) -> tuple[Groups, Picks]:
