@@ -59,6 +59,8 @@ def _how(report: Mapping[str, Any]) -> Table:
     if embedder.get("cached_texts"):
         row("", f"{embedder['cached_texts']:,} of {embedder['distinct_texts']:,} texts from the cache")
     row("picks", f"{pick_counts(picks)}, from {clusters['count']:,} {group}")
+    if have := report["have"]:
+        row("have", f"{have['rows']:,} rows chosen before, {have['matched']:,} of them in the pool")
     if tokens is not None:
         row("tokens", f"{tokens['selected']:,} selected of {tokens['pool']:,} ({tokens['tokenizer']['name']})")
         over = tokens["over_max_tokens"]

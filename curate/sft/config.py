@@ -131,6 +131,9 @@ class SelectConfig:
     tau: float = option(
         "flatten quotas: a group's share is size^(1/tau)", default=1.0, parse=parse_positive, metavar="T"
     )
+    have: str | None = option(
+        "rows that were chosen before: they are not picked again, and new picks are far from them", metavar="FILE"
+    )
     balance: str | None = option(
         "share the budget over the values of this first: source, script, length, task, or a column", metavar="NAME"
     )
@@ -179,6 +182,7 @@ class SelectConfig:
             raise UsageError(f"--vectors and --embedder {self.embedder} exclude each other", "Leave one of them out.")
         self._refuse_clusters()
         self._check_columns()
+        self._check_have()
         self._check_balance()
 
     def _refuse_clusters(self) -> None:
@@ -207,6 +211,17 @@ class SelectConfig:
             raise UsageError(
                 "--score-column alone changes nothing", f"Add --quality-weight 0.5, or --strategy {REPR_FILTER}."
             )
+
+    def _check_have(self) -> None:
+        if self.have is None:
+            return
+        if self.strategy not in IN_CLUSTERS:
+            raise UsageError(
+                f"--have is for --strategy {K_CENTER}: {self.strategy} knows no rows chosen before", "Leave it out."
+            )
+        other = "--vectors" if self.vectors is not None else "--balance" if self.balance is not None else ""
+        if other:
+            raise UsageError(f"--have and {other} exclude each other", "Leave one of them out.")
 
     def _check_balance(self) -> None:
         asked = [f"--{name}" for name in ("shares", "floor", "cap") if getattr(self, name)]

@@ -9,7 +9,7 @@ themselves that is the centre of each.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, sqrt
 from typing import Any
 
@@ -44,6 +44,11 @@ class Groups:
     clusters: npt.NDArray[np.integer] | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     balance: Sequence[Quota] = ()
+
+    def first(self, n: int) -> Groups:
+        """Return the groups of the first n rows."""
+        clusters = None if self.clusters is None else self.clusters[:n]
+        return replace(self, labels=self.labels[:n], similarity=self.similarity[:n], clusters=clusters)
 
 
 def group_rows(pool: F32, tasks: pl.Series, k: int, config: SelectConfig, seed: int, advance: Advance) -> Groups:

@@ -16,6 +16,7 @@ COLUMNS = (
     "id", "source", "line", "shape", "task", "balance", "score", "cluster", "drop_reason", "rules", "evidence",
     "would_drop", "split", "rank", "radius_at_pick", "nearest_selected", "distance", "n_tokens", "prompt", "response",
 )  # fmt: skip
+_NO_FILTERS = ("duplicate.", "have", "template.", "score.")  # reasons that --filters has no say in
 LOUD_SHARE = 0.5  # a filter that takes more of the pool than this is named aloud
 
 
@@ -101,7 +102,7 @@ def top_reason(table: pl.DataFrame) -> tuple[str, str]:
         return "nothing was dropped", ""
     if name == "unreadable":
         return f"{count:,} cannot be read", ""
-    hint = "" if name.startswith("duplicate.") else "Or leave the rule out: --filters takes a list of rules."
+    hint = "" if name.startswith(_NO_FILTERS) else "Or leave the rule out: --filters takes a list of rules."
     if name == "contamination":
         hint = "Is the pool itself among the files of --decontaminate?"
     if name == "outlier":

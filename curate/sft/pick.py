@@ -52,7 +52,7 @@ class Picks:
     def counts(self) -> dict[str, Any]:
         """Return how many picks are centre samples, K-Center-Greedy picks, and coincide with an earlier pick."""
         repeats = int((self.radius == 0).sum())
-        centers = int((self.order == 0).sum())
+        centers = int(np.isnan(self.radius).sum())
         return {
             "centre_samples": centers,
             "k_center": len(self.rows) - centers - repeats,
@@ -79,6 +79,7 @@ def pick_in_clusters(
     quotas: Sequence[int],
     *,
     core: float = 0.25,
+    chosen: int = 0,
     workers: int = 1,
 ) -> Picks:
     """Pick `quotas[label]` rows of each cluster: the centre sample, then K-Center-Greedy within the core.
@@ -86,18 +87,21 @@ def pick_in_clusters(
     X: (n, d) float32. labels: (n,) from 0 to len(quotas) - 1. similarity: (n,) cosine of each row to its own centre.
     core: share of each cluster's rows, nearest to the centre first (lowest index on ties), never fewer than its quota;
     where these rows hold fewer distinct ones than the quota, the whole cluster counts. When that is not enough either,
-    rows that coincide with picks are taken by lowest index. Raises UsageError on vectors that cannot be compared,
-    a core outside (0, 1], and quotas that do not fit the clusters.
+    rows that coincide with picks are taken by lowest index. chosen: so many of the last rows of X are chosen already:
+    they are not picked, and in a cluster that has some the first pick is the row of the core farthest from them.
+    Raises UsageError on vectors that cannot be compared, a core outside (0, 1], and quotas that do not fit clusters.
     """
     norms = squared_norms(X)
-    sizes = _check(len(X), labels, similarity, quotas, core)
+    fresh = len(X) - chosen
+    sizes = _check(fresh, labels[:fresh], similarity[:fresh], quotas, core)
     parts: list[tuple[int, I64, F64]] = []
     with one_blas_thread():
         for label, rows in _groups(labels):
             if quotas[label]:
+                rows, old = rows[rows < fresh], rows[rows >= fresh]
                 near_first = rows[np.argsort(-similarity[rows], kind="stable")]
                 inner = max(quotas[label], math.ceil(round(core * len(rows), 9)))
-                picks, radii = _pick(X, norms, near_first, inner, quotas[label], workers)
+                picks, radii = _pick(X, norms, near_first, old, inner, quotas[label], workers)
                 parts.append((label, picks, radii))
     order = np.concatenate([np.arange(len(picks)) for _, picks, _ in parts])
     cluster = np.concatenate([np.full(len(picks), label, dtype=np.int64) for label, picks, _ in parts])
@@ -135,14 +139,15 @@ def _groups(labels: npt.NDArray[np.integer]) -> list[tuple[int, I64]]:
     return list(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-def _pick(X: F32, norms: F64, near_first: I64, inner: int, quota: int, workers: int) -> tuple[I64, F64]:
+def _pick(X: F32, norms: F64, near_first: I64, old: I64, inner: int, quota: int, workers: int) -> tuple[I64, F64]:
     """Return the picks of one cluster and their radii: in the `inner` rows nearest the centre if these are enough."""
-    if quota == 1:
+    if quota == 1 and not len(old):
         return near_first[:1], np.array([np.nan])
-    rows = np.sort(near_first[:inner])
-    first = int(np.searchsorted(rows, near_first[0]))
+    core = np.sort(near_first[:inner])
+    rows = np.concatenate([core, old])
+    first = None if len(old) else int(np.searchsorted(core, near_first[0]))
     pool = X if len(rows) == len(X) else X[rows]
-    picks, radii = greedy(pool, norms[rows], quota, first, workers=workers)
+    picks, radii = greedy(pool, norms[rows], quota, first, range(len(core), len(rows)), workers=workers)
     if radii[-1] == 0 and inner < len(near_first):
-        return _pick(X, norms, near_first, len(near_first), quota, workers)
+        return _pick(X, norms, near_first, old, len(near_first), quota, workers)
     return rows[picks], radii

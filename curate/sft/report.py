@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from curate.sft.contamination import Contamination
     from curate.sft.groups import Groups
     from curate.sft.pick import Picks
+    from curate.sft.topup import Have
 
 _LLAMA_FACTORY_TURNS = r"^s?(?:[ut][ac])+$"  # its converter.py: the user or a tool, then the assistant or its call
 SMALL_SET = 1000  # below it, fine-tuning lowered scores of strong base models (arXiv 2602.14696, 500-1,000 rows)
@@ -42,6 +43,7 @@ def build_report(
     chance: Sequence[Mapping[str, float]],
     seeds: Sequence[int],
     contamination: Contamination | None,
+    have: Have | None,
     notes: Sequence[str],
     stages: Stages,
 ) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def build_report(
         "command": "select",
         "command_line": as_text(config.command_line([source.path for source in rows.sources])),
         "rows": counts,
+        "have": None if have is None else have.about(),
         "contamination": None if contamination is None else contamination.about(),
         "outliers": listed(table),
         "would_drop": would_drop(table),

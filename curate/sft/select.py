@@ -24,10 +24,11 @@ from curate.data.read import read_rows
 from curate.data.tasks import read_definitions
 from curate.errors import CurateError
 from curate.report.progress import Stages
-from curate.sft import coverage, filters, ledger, outliers, own_columns, shares, strategies
+from curate.sft import coverage, filters, ledger, outliers, own_columns, shares, strategies, topup
 from curate.sft.config import TASK_CENTER, SelectConfig
 from curate.sft.contamination import mark_contaminated
 from curate.sft.duplicates import mark_exact, mark_near, mark_semantic
+from curate.sft.evaluation import read_items
 from curate.sft.groups import Groups, group_rows, sampled
 from curate.sft.pick import Picks, pick_in_clusters
 from curate.sft.report import build_report
@@ -68,6 +69,8 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
         definitions = read_definitions(config.join_tasks, str(config.task_column)) if config.join_tasks else None
         counter, notes = load_tokenizer(config.tokenizer, required=needed)
 
+        items, said = read_items(config.decontaminate) if config.decontaminate else ([], [])
+
     with stages("read"):
         rows = read_rows(
             inputs,
@@ -79,13 +82,18 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
             workers=config.workers,
             on_progress=stages.advance,
         )
-    notes = [*rows.notes, *notes]
+    notes = [*rows.notes, *notes, *said]
 
     with stages("tokens"):  # before the filters, which may ask for them
         table = ledger.open_ledger(rows.frame, rows.unreadable)
         table, tokens_about, said = count_tokens(table, counter)
         notes += said
 
+    have = None
+    if config.have is not None:
+        with stages("have"):
+            table, have = topup.mark_have(table, config.have, config.workers)
+            notes += have.notes()
     with stages("filter"):  # hygiene first, then duplicates and contamination, then the other filters as asked
         table = filters.apply(table, [rule for rule in rules if rule[0].startswith("clean.")])
     with stages("duplicates"):
@@ -94,8 +102,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     found = None
     if config.decontaminate:
         with stages("contamination"):
-            table, found, said = mark_contaminated(table, config.decontaminate, config.workers)
-            notes += said
+            table, found = mark_contaminated(table, items, config.workers)
     with stages("filter"):
         table = filters.apply(table, [rule for rule in rules if not rule[0].startswith("clean.")])
         table = own_columns.mark_other_templates(table) if config.one_prompt_per_task else table
@@ -105,7 +112,9 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
 
     live = live_rows(table, config)
     with stages("embed"):
-        vectors, embedder_about, said = embed(live, rows.frame.height - rows.unreadable.height)
+        texts = live if have is None else pl.concat([live, have.rows], how="diagonal")
+        vectors, embedder_about, said = embed(texts, rows.frame.height - rows.unreadable.height)
+        vectors, old_vectors = vectors[: live.height], vectors[live.height :]
         notes += said
     if config.semantic_dedup is not None:
         with stages("duplicates"):
@@ -123,38 +132,17 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     candidates = np.flatnonzero(~live["holdout"].to_numpy())
     pool = np.ascontiguousarray(vectors[candidates]) if len(candidates) < len(vectors) else vectors
     offered = live[candidates]
-    score = pl.col("score") if config.score_column else pl.col("response").str.len_bytes().cast(pl.Int64)
-    scores = offered.select(score).to_series().to_numpy()
-    values = None if config.balance is None else shares.values_of(offered, config.balance)
+    old = None if have is None else topup.that_count(have, old_vectors, offered["task"], config)
 
     def pick(k: int) -> tuple[Groups, Picks]:
-        with stages("cluster"):
-            groups = group_rows(pool, offered["task"], k, config, cluster_seed, stages.advance)
-        with stages("pick"):
-            shared = shares.share_out(groups.labels, groups.names, k, config, values)
-            if strategy is not None:
-                picked: Picks = strategies.pick_in_groups(
-                    strategy, pool, shared.labels, shared.quotas, shared.names,
-                    lengths=scores, seed=cluster_seed, workers=config.workers,
-                )  # fmt: skip
-            else:
-                whole = groups.kind == "global" or config.strategy == TASK_CENTER  # the paper knows no core
-                order = groups.similarity
-                if config.quality_weight:
-                    order = own_columns.mix(order, scores, shared.labels, float(config.quality_weight))
-                picked = pick_in_clusters(
-                    pool, shared.labels, order, shared.quotas,
-                    core=1.0 if whole else float(config.core), workers=config.workers,
-                )  # fmt: skip
-            by_group = replace(picked, cluster=picked.cluster % len(groups.names))
-            return replace(groups, balance=shared.balance), by_group
+        return pick_rows(pool, offered, old, k, strategy, config, cluster_seed, stages)
 
     if config.budget_tokens is None:
         groups, picked = pick(rows_wanted(table, len(candidates), config))
     else:
         groups, picked = fit_tokens(pick, live["n_tokens"].to_numpy()[candidates], config.budget_tokens)
     chosen = candidates[picked.rows]
-    notes += sampled(groups, len(pool))
+    notes += sampled(groups, len(pool) + (0 if old is None else len(old[0])))
     notes += shares.notes_on(groups.balance, config.balance)
     notes += picked.notes(config.strategy)
 
@@ -167,7 +155,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     report = build_report(
         table=table, rows=rows, config=config, groups=groups, picked=picked,
         embedder=embedder_about, tokens=tokens_about, distance=distance, chance=chance,
-        contamination=found, seeds=seeds, notes=notes, stages=stages,
+        contamination=found, have=have, seeds=seeds, notes=notes, stages=stages,
     )  # fmt: skip
     return Selection(
         config=config, ledger=table, unreadable=rows.unreadable, sources=rows.sources, report=report,
@@ -205,6 +193,47 @@ def rows_wanted(table: pl.DataFrame, available: int, config: SelectConfig) -> in
             f"Ask for fewer: --count {available}. {hint}".strip(),
         )
     return k
+
+
+def pick_rows(
+    pool: np.ndarray,
+    offered: pl.DataFrame,
+    old: tuple[np.ndarray, pl.Series] | None,
+    k: int,
+    strategy: strategies.Strategy | None,
+    config: SelectConfig,
+    seed: int,
+    stages: Stages,
+) -> tuple[Groups, Picks]:
+    """Group the rows `offered` (vectors: pool), share `k` out, pick; old: vectors and tasks of rows chosen before."""
+    n, X, tasks = len(pool), pool, offered["task"]
+    if old is not None:
+        X, tasks = np.concatenate([pool, old[0]]), pl.concat([tasks, old[1]])
+    score = pl.col("score") if config.score_column else pl.col("response").str.len_bytes().cast(pl.Int64)
+    scores = offered.select(score).to_series().to_numpy()
+    values = None if config.balance is None else shares.values_of(offered, config.balance)
+    with stages("cluster"):
+        everything = group_rows(X, tasks, k, config, seed, stages.advance)
+        groups, old_labels = everything.first(n), everything.labels[n:]
+    with stages("pick"):
+        have = None if old is None else old_labels
+        shared = shares.share_out(groups.labels, groups.names, k, config, values, have)
+        if strategy is not None:
+            picked: Picks = strategies.pick_in_groups(
+                strategy, pool, shared.labels, shared.quotas, shared.names,
+                lengths=scores, seed=seed, workers=config.workers,
+            )  # fmt: skip
+        else:
+            whole = groups.kind == "global" or config.strategy == TASK_CENTER  # the paper knows no core
+            order = groups.similarity
+            if config.quality_weight:
+                order = own_columns.mix(order, scores, shared.labels, float(config.quality_weight))
+            picked = pick_in_clusters(
+                X, np.concatenate([shared.labels, old_labels]), order, shared.quotas,
+                core=1.0 if whole else float(config.core), chosen=len(old_labels), workers=config.workers,
+            )  # fmt: skip
+        by_group = replace(picked, cluster=picked.cluster % len(groups.names))
+        return replace(groups, balance=shared.balance), by_group
 
 
 def fit_tokens(pick: Callable[[int], tuple[Groups, Picks]], costs: np.ndarray, budget: int) -> tuple[Groups, Picks]:

@@ -67,14 +67,23 @@ def _script() -> pl.Expr:
 
 
 def share_out(
-    labels: npt.NDArray[np.integer], names: Sequence[str], k: int, config: SelectConfig, values: pl.Series | None
+    labels: npt.NDArray[np.integer],
+    names: Sequence[str],
+    k: int,
+    config: SelectConfig,
+    values: pl.Series | None = None,
+    have: npt.NDArray[np.integer] | None = None,
 ) -> Shares:
     """Share `k` rows out over the groups, or over the `values` of --balance and the groups within each.
 
-    labels: (n,) the group of each row, from 0 to len(names) - 1. Raises UsageError where bounds cannot be kept.
+    labels: (n,) the group of each row, from 0 to len(names) - 1. have: the groups of rows chosen before; then quotas
+    are what is missing to those of old and new rows together. Raises UsageError where bounds cannot be kept.
     """
     if values is None:
         sizes = np.bincount(labels, minlength=len(names)).tolist()
+        if have is not None:
+            old = np.bincount(have, minlength=len(names)).tolist()
+            return Shares(labels, quota.top_up(sizes, old, k, config.tau), list(names))
         return Shares(labels, quota.one_each_then_fill(sizes, k, config.tau), list(names))
     known = sorted(values.unique(), key=_place)
     value = values.replace_strict(known, range(len(known)), return_dtype=pl.Int64).to_numpy()
