@@ -22,7 +22,7 @@ import polars as pl
 
 from curate.data.read import read_records, read_rows
 from curate.sft.contamination import find_hits, mark_contaminated
-from curate.sft.evaluation import item
+from curate.sft.evaluation import item, read_items
 
 Record = dict[str, Any]
 
@@ -94,7 +94,7 @@ def main(evaluations: str, pool: str, out: str | None = None) -> None:
     seconds = []
     for _ in range(4):  # the first one loads what was compiled
         start = time.perf_counter()
-        _, found, _ = mark_contaminated(frame, [evaluations], workers=2)
+        _, found = mark_contaminated(frame, read_items([evaluations])[0], workers=2)
         seconds.append(time.perf_counter() - start)
     about = found.about()
     print(f"\n{about['rows']} of {frame.height:,} rows flagged; seconds: {', '.join(f'{s:.2f}' for s in seconds)}")

@@ -35,10 +35,8 @@ import numpy.typing as npt
 import polars as pl
 
 from curate.corpus.words import hash_words, word_spans
-from curate.data.read import read_records
 from curate.engine.blocks import map_blocks
-from curate.errors import CurateError
-from curate.sft.evaluation import Item, item
+from curate.sft.evaluation import Item
 from curate.sft.ledger import mark
 
 I64 = npt.NDArray[np.int64]
@@ -108,25 +106,15 @@ class Contamination:
 
 
 def mark_contaminated(
-    table: pl.DataFrame, evaluations: Sequence[str], workers: int = 1
-) -> tuple[pl.DataFrame, Contamination, list[str]]:
-    """Mark the alive rows that hold an item of the `evaluations`: files or directories, as `curate.data.read` has them.
-
-    Returns the table, what was found, and notes. Raises UsageError for a file that is not there, CurateError for a file
-    without a record.
-    """
-    records, notes = read_records(list(evaluations))
-    if not records:
-        raise CurateError(f"--decontaminate {','.join(evaluations)}: no record in it", "Name files that hold records.")
-    items = [item(*record) for record in records]
-    unnamed = sorted({one.source for one in items if not one.known})
-    notes += [f"{source}: no column names a prompt; the longest text of an item is looked for" for source in unnamed]
+    table: pl.DataFrame, items: Sequence[Item], workers: int = 1
+) -> tuple[pl.DataFrame, Contamination]:
+    """Mark the alive rows that hold one of `items`; `evidence` is its file, its line, and the words found."""
     alive = table.filter(pl.col("drop_reason").is_null())
     hits = find_hits(alive, items, workers)
     best = hits.sort("words", "evaluation", "item", descending=[True, False, False]).unique("id", maintain_order=True)
     evidence = pl.format("{}, line {}: {}", "evaluation", "item", pl.col("span").str.slice(0, _SPAN))
-    table = mark(table, best.select("id", evidence=evidence), REASON)
-    return table, Contamination(hits, dict(Counter(one.source for one in items))), notes
+    marked = mark(table, best.select("id", evidence=evidence), REASON)
+    return marked, Contamination(hits, dict(Counter(one.source for one in items)))
 
 
 def find_hits(rows: pl.DataFrame, items: Sequence[Item], workers: int = 1) -> pl.DataFrame:

@@ -12,10 +12,13 @@ Decided here, by the names of columns, since benchmarks agree on little else:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
+
+from curate.data.read import read_records
+from curate.errors import CurateError
 
 PROMPTS = {
     "question", "prompt", "instruction", "problem", "query", "turns", "goal", "ctx", "context", "premise", "sentence",
@@ -35,6 +38,20 @@ class Item:
     prompts: list[str]
     others: list[str]
     known: bool
+
+
+def read_items(evaluations: Sequence[str]) -> tuple[list[Item], list[str]]:
+    """Return the items of files and directories (whatever `curate.data.read` takes), and notes.
+
+    Raises UsageError for a file that is not there, CurateError where there is no record in any.
+    """
+    records, notes = read_records(list(evaluations))
+    if not records:
+        raise CurateError(f"--decontaminate {','.join(evaluations)}: no record in it", "Name files that hold records.")
+    items = [item(*record) for record in records]
+    unnamed = sorted({one.source for one in items if not one.known})
+    notes += [f"{source}: no column names a prompt; the longest text of an item is looked for" for source in unnamed]
+    return items, notes
 
 
 def item(source: str, line: int, record: Mapping[str, Any]) -> Item:

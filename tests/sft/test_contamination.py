@@ -18,6 +18,7 @@ import curate
 from curate.corpus.reference import words_reference
 from curate.corpus.words import hash_words, word_spans
 from curate.errors import CurateError, UsageError
+from curate.sft import select
 from curate.sft.contamination import (
     BOILERPLATE,
     NGRAM,
@@ -283,6 +284,13 @@ def test_a_selection_drops_and_lists_them(tmp_path):
     assert any("1 row cannot be read" in note for note in made.report["notes"])
     (hit,) = map(json.loads, (tmp_path / "out/contamination.jsonl").read_text().splitlines())
     assert (hit["prompt"], hit["item_text"], hit["item"]) == (QUESTION, QUESTION, 3)
+
+
+def test_a_missing_evaluation_costs_no_reading(monkeypatch):
+    """What --decontaminate names is looked for before the pool is read."""
+    monkeypatch.setattr(select, "read_rows", lambda *_, **__: pytest.fail("something was read"))
+    with pytest.raises(UsageError, match="no such file"):
+        curate.select_rows("pool.jsonl", count=1, decontaminate="gsm8k.jsonl")
 
 
 def test_bad_input(tmp_path):
