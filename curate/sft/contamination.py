@@ -3,8 +3,8 @@
 Words are those of near-duplicate search (`corpus/words.py`): case, punctuation and white space do not count, digits do,
 a Chinese character is a word. The names of functions that a text defines are taken out of it first, since they are
 anybody's choice and stand in each line of a doctest. What is compared are runs of five words. A run that stands in more
-than ten different evaluation items is boilerplate ("which of the following is") and counts nowhere. A row is
-contaminated by an item when
+than ten different evaluation items is boilerplate ("which of the following is") and counts nowhere; one that a text
+repeats counts where it stands first. A row is contaminated by an item when
 
 - 13 words in a row of one of its prompts stand in the row (prompt and answer together), each five of them next to each
   other: the usual 13-gram (Brown et al. 2020, arXiv 2005.14165, appendix C). This also finds parts of a long passage;
@@ -171,8 +171,9 @@ def build_index(items: Sequence[Item]) -> Index:
     keys, key = np.unique(words.ngrams[places], return_inverse=True)
     pairs = np.unique(key * len(items) + item_of[of[text_of[places]]])
     rare = np.bincount(pairs // max(len(items), 1), minlength=len(keys)) <= BOILERPLATE
-    counts = rare[key]
-    places, key = places[counts], (np.cumsum(rare) - 1)[key[counts]]
+    _, first = np.unique(text_of[places] * len(keys) + key, return_index=True)
+    once = np.sort(first[rare[key[first]]])  # what a text repeats counts once: no text makes a long list of places
+    places, key = places[once], (np.cumsum(rare) - 1)[key[once]]
     counting = np.zeros(len(texts), np.int64)
     first, covered, *_ = _runs(text_of[places], places)
     counting[text_of[places[first]]] = covered
@@ -188,20 +189,9 @@ def build_index(items: Sequence[Item]) -> Index:
     order = np.argsort(key, kind="stable")
     starts = np.searchsorted(key[order], np.arange(rare.sum() + 1))
     return Index(
-        texts,
-        nameless,
-        of,
-        is_prompt,
-        words.offsets,
-        counting,
-        run,
-        few,
-        keys[rare],
-        starts,
-        places[order],
-        seen,
-        short,
-    )
+        texts=texts, nameless=nameless, item=of, is_prompt=is_prompt, first=words.offsets, counting=counting, run=run,
+        few=few, keys=keys[rare], starts=starts, places=places[order], seen=seen, short=short,
+    )  # fmt: skip
 
 
 def without_names(text: str, prompts: str = "") -> str:
@@ -236,7 +226,7 @@ def _match(index: Index, prompts: pl.Series, responses: pl.Series) -> tuple[I64,
     whole = hash_words(_nameless(prompts), NGRAM).whole.tolist()
     short = [(i, t) for i, value in enumerate(whole) for t in index.short.get(value, ())]
     found = np.array(short, np.int64).reshape(-1, 2)
-    size = np.array([len(word_spans(index.texts[t])) for t in found[:, 1].tolist()], np.int64)
+    size = np.array([len(word_spans(index.nameless[t])) for t in found[:, 1].tolist()], np.int64)
     return (
         np.concatenate((row[hit], found[:, 0])),
         np.concatenate((text[hit], found[:, 1])),
@@ -278,10 +268,11 @@ def shared_words_reference(
     text: Sequence[str], row: Sequence[str], boilerplate: set[tuple[str, ...]]
 ) -> tuple[int, int]:
     """Return how many words of `text` stand in `row` in runs of five that count, and the longest stretch of them."""
-    there = {tuple(row[i : i + NGRAM]) for i in range(len(row) - NGRAM + 1)} - boilerplate
+    there = {tuple(row[i : i + NGRAM]) for i in range(len(row) - NGRAM + 1)} - boilerplate  # each is met once
     covered, longest, stretch = set(), 0, 0
     for i in range(len(text) - NGRAM + 1):
         if tuple(text[i : i + NGRAM]) in there:
+            there.remove(tuple(text[i : i + NGRAM]))
             covered |= set(range(i, i + NGRAM))
             stretch += 1
             longest = max(longest, stretch + NGRAM - 1)

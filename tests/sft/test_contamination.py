@@ -212,6 +212,12 @@ def test_names_of_functions_do_not_count():
     assert found(("def gcd(a, b): what does it return?", "The greatest common divisor."), one).is_empty()
 
 
+def test_repeats_are_harmless():
+    """A text of one word a hundred thousand times makes no long lists, and does not flag rows that repeat it."""
+    endless = asked("la " * 100_000, line=2)
+    assert find_hits(pool(*[("la " * 1_000, "la " * 1_000)] * 50), [asked(QUESTION), endless]).is_empty()
+
+
 def test_nothing_to_find():
     """No items, items without words, and rows without words are no error."""
     assert find_hits(pool(("a", "b")), []).is_empty()
