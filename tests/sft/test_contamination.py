@@ -29,7 +29,7 @@ from curate.sft.contamination import (
     find_hits,
     shared_words_reference,
 )  # fmt: skip
-from curate.sft.evaluation import Item, item
+from curate.sft.evaluation import Item, item, read_items
 
 QUESTION = (
     "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. How many clips did "
@@ -127,6 +127,24 @@ def test_an_unknown_shape_has_its_longest_text_as_the_prompt():
     """Where no column has a known name the longest string is looked for, and the item says that it is a guess."""
     got = item("f", 1, {"code": "x", "passage_text": "a long text", "name": "n"})
     assert (got.prompts, got.known) == (["a long text"], False)
+
+
+@pytest.mark.parametrize("name", ["e.jsonl", "e.json", "e.json.gz", "e.parquet"])
+def test_evaluation_files(name, tmp_path):
+    """JSON lines, arrays, packed files and tables give the same items, by file and line."""
+    records = [{"question": f"Question {i}?", "answer": f"Answer {i}."} for i in range(3)]
+    if name.endswith(".parquet"):
+        pl.DataFrame(records).write_parquet(tmp_path / name)
+    elif name.endswith("l"):
+        (tmp_path / name).write_bytes(b"\n".join(map(orjson.dumps, records)))
+    else:
+        pack = gzip.compress if name.endswith(".gz") else bytes
+        (tmp_path / name).write_bytes(pack(orjson.dumps(records, option=orjson.OPT_INDENT_2)))
+    items, notes = read_items([str(tmp_path)])
+    assert [(one.prompts, one.others) for one in items] == [([r["question"]], [r["answer"]]) for r in records]
+    assert {one.source for one in items} == {str(tmp_path / name)}
+    assert sorted({one.line for one in items}) == [one.line for one in items]
+    assert notes == []
 
 
 # -- What is found -----------------------------------------------------------------------------------------------------
