@@ -68,7 +68,6 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
         needed = config.budget_tokens is not None or any(name == "quality.tokens" for name, _ in rules)
         definitions = read_definitions(config.join_tasks, str(config.task_column)) if config.join_tasks else None
         counter, notes = load_tokenizer(config.tokenizer, required=needed)
-
         items, said = read_items(config.decontaminate) if config.decontaminate else ([], [])
 
     with stages("read"):
