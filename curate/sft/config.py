@@ -31,6 +31,7 @@ LEXICAL = "lexical"
 K_CENTER = "k-center"  # the default strategy
 TASK_CENTER = "task-center"
 REPR_FILTER = "repr-filter"
+LENGTH = "length"  # the score that needs no model and no column
 PRESETS = {"paper": {"fraction": "0.005", "strategy": TASK_CENTER, "embed_text": "both"}}  # docs/half_percent.md
 BALANCED = ("source", "script", "length", "task")  # what --balance knows without a column; curate/sft/shares.py
 IN_CLUSTERS = (K_CENTER, TASK_CENTER)  # the strategies that know K-means clusters
@@ -143,9 +144,12 @@ class SelectConfig:
     )  # fmt: skip
     floor: int | None = option("rows that each value of --balance gives at least", parse=parse_whole, metavar="N")
     cap: int | None = option("rows that each value of --balance gives at most", parse=parse_whole, metavar="N")
+    score: str = option(
+        "quality of a row, for repr-filter and --quality-weight: the answer's length, ifd:FOLDER or reward:FOLDER of a "
+        "model", default=LENGTH, metavar="NAME",
+    )  # fmt: skip
     score_column: str | None = option(
-        "column with a row's quality as a number, for repr-filter and --quality-weight, instead of the answer's length",
-        metavar="NAME",
+        "column with the quality of a row as a number, instead of --score", metavar="NAME"
     )
     quality_weight: Decimal = option(
         "weight of quality against nearness to the centre where first picks and cores are chosen; 1 is quality alone",
@@ -207,9 +211,14 @@ class SelectConfig:
             raise UsageError(
                 f"--quality-weight is for --strategy {K_CENTER}: {self.strategy} knows no centres", "Leave it out."
             )
-        if self.score_column and not self.quality_weight and self.strategy != REPR_FILTER:
+        if self.score_column and self.score != LENGTH:
+            raise UsageError(f"--score-column and --score {self.score} exclude each other", "Leave one of them out.")
+        if self.scored and not self.quality_weight and self.strategy != REPR_FILTER:
             raise UsageError(
-                "--score-column alone changes nothing", f"Add --quality-weight 0.5, or --strategy {REPR_FILTER}."
+                "--score-column alone changes nothing"
+                if self.score_column
+                else f"--score {self.score} alone changes nothing",
+                f"Add --quality-weight 0.5, or --strategy {REPR_FILTER}.",
             )
 
     def _check_have(self) -> None:
@@ -247,6 +256,11 @@ class SelectConfig:
     def columns(self) -> dict[str, str]:
         """The mapping of --map: canonical field to column name."""
         return dict(pair.split("=", 1) for pair in self.map)
+
+    @property
+    def scored(self) -> bool:
+        """Whether rows have a score in the ledger, of a model or a column."""
+        return self.score_column is not None or self.score != LENGTH
 
     @property
     def kept_columns(self) -> dict[str, str]:

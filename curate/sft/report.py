@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from curate.sft.contamination import Contamination
     from curate.sft.groups import Groups
     from curate.sft.pick import Picks
+    from curate.sft.score import Scores
     from curate.sft.topup import Have
 
 _LLAMA_FACTORY_TURNS = r"^s?(?:[ut][ac])+$"  # its converter.py: the user or a tool, then the assistant or its call
@@ -44,6 +45,7 @@ def build_report(
     seeds: Sequence[int],
     contamination: Contamination | None,
     have: Have | None,
+    scored: Scores | None,
     notes: Sequence[str],
     stages: Stages,
 ) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def build_report(
         "command_line": as_text(config.command_line([source.path for source in rows.sources])),
         "rows": counts,
         "have": None if have is None else have.about(),
+        "score": None if scored is None else scored.about,
         "contamination": None if contamination is None else contamination.about(),
         "outliers": listed(table),
         "would_drop": would_drop(table),

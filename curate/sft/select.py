@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 from hashlib import blake2b
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -23,9 +23,9 @@ from curate.data.manifest import OutputDirectory
 from curate.data.read import read_rows
 from curate.data.tasks import read_definitions
 from curate.errors import CurateError
-from curate.report.progress import Stages
+from curate.report.progress import Advance, Stages
 from curate.sft import coverage, filters, ledger, outliers, own_columns, shares, strategies, topup
-from curate.sft.config import TASK_CENTER, SelectConfig
+from curate.sft.config import LENGTH, TASK_CENTER, SelectConfig
 from curate.sft.contamination import mark_contaminated
 from curate.sft.duplicates import mark_exact, mark_near, mark_semantic
 from curate.sft.evaluation import read_items
@@ -35,6 +35,9 @@ from curate.sft.report import build_report
 from curate.sft.selection import Selection
 from curate.sft.tokens import count_tokens, load_tokenizer
 from curate.sft.vectors import vector_source
+
+if TYPE_CHECKING:
+    from curate.sft.score import Scorer
 
 RANDOM_SELECTIONS = 5
 SOURCE_BOUND = ("lima", "lima-zh")
@@ -64,6 +67,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     with stages("load"):  # first, so that a name that is not known costs no reading
         rules = filters.resolve(config.filters)
         strategy = strategies.load(config.strategy)
+        scorer = score_model(config, stages.advance)
         embed = vector_source(config, embedder_seed, stages.advance)
         needed = config.budget_tokens is not None or any(name == "quality.tokens" for name, _ in rules)
         definitions = read_definitions(config.join_tasks, str(config.task_column)) if config.join_tasks else None
@@ -105,10 +109,16 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     with stages("filter"):
         table = filters.apply(table, [rule for rule in rules if not rule[0].startswith("clean.")])
         table = own_columns.mark_other_templates(table) if config.one_prompt_per_task else table
-        table = own_columns.mark_without_score(table, config.score_column) if config.score_column else table
+        if config.score_column:
+            table = own_columns.mark_without_score(table, f"no number in {config.score_column}")
         table = note_source_bound(table, rules)
         notes += ledger.loud_filters(table)
 
+    scored = None
+    if scorer is not None:
+        with stages("score"):
+            table, scored = own_columns.mark_scored(table, scorer)
+            notes += scored.notes
     live = live_rows(table, config)
     with stages("embed"):
         texts = live if have is None else pl.concat([live, have.rows], how="diagonal")
@@ -154,12 +164,21 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     report = build_report(
         table=table, rows=rows, config=config, groups=groups, picked=picked,
         embedder=embedder_about, tokens=tokens_about, distance=distance, chance=chance,
-        contamination=found, have=have, seeds=seeds, notes=notes, stages=stages,
+        contamination=found, have=have, scored=scored, seeds=seeds, notes=notes, stages=stages,
     )  # fmt: skip
     return Selection(
         config=config, ledger=table, unreadable=rows.unreadable, sources=rows.sources, report=report,
         hits=None if found is None else found.hits,
     )  # fmt: skip
+
+
+def score_model(config: SelectConfig, on_progress: Advance) -> Scorer | None:
+    """Load the model of --score, if one is named."""
+    if config.score == LENGTH:
+        return None
+    from curate.sft import score
+
+    return score.load(config.score, device=config.device, workers=config.workers, on_progress=on_progress)
 
 
 def note_source_bound(table: pl.DataFrame, rules: Sequence[tuple[str, filters.Filter]]) -> pl.DataFrame:
@@ -208,7 +227,7 @@ def pick_rows(
     n, X, tasks = len(pool), pool, offered["task"]
     if old is not None:
         X, tasks = np.concatenate([pool, old[0]]), pl.concat([tasks, old[1]])
-    score = pl.col("score") if config.score_column else pl.col("response").str.len_bytes().cast(pl.Int64)
+    score = pl.col("score") if config.scored else pl.col("response").str.len_bytes().cast(pl.Int64)
     scores = offered.select(score).to_series().to_numpy()
     values = None if config.balance is None else shares.values_of(offered, config.balance)
     with stages("cluster"):
