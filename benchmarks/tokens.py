@@ -1,12 +1,12 @@
 """`curate tokens` from file to report: speed, memory, and the same answer for any number of workers; beside its peers.
 
-    python benchmarks/tokens.py [--dir /tmp/curate-bench] [--size 1e9] [--repeat 3] [--peers] [--large 1e10]
+    python benchmarks/tokens.py [--dir /tmp/curate-bench] [--size 1e9] [--repeat 3] [--peers 1e8 1e9] [--large 1e10]
 
 Corpora are made of real words with planted copies (`made_corpus.py`). Each run is a process of its own, timed whole,
-from start to exit; seconds are the least of the repeats. Peers, where they are installed, get 100 MB: tiktoken counts,
-rensa, datatrove and datasketch find
-near-duplicates from file to file. `--large` makes corpora of a quarter, half and all of its
-bytes, and runs them under --memory 1.5GB. Prints a table and, last, one line of JSON.
+from start to exit; seconds are the least of the repeats. Peers, where they are installed, get corpora of the sizes
+given, and ours beside them: tiktoken counts; rensa, datatrove and datasketch find near-duplicates from file to file.
+`--large` makes corpora of a quarter, half and all of its bytes, and runs them under --memory 1.5GB. Prints a table and,
+last, one line of JSON. datatrove 0.10 needs xxhash below 4.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import made_corpus
 import orjson
 
 HERE = Path(__file__).resolve().parent
-PEER_BYTES = 100_000_000
 VOLATILE = ("seconds", "peak_memory_bytes", "config", "forecast")
 
 
@@ -205,18 +204,18 @@ if __name__ == "__main__":
 }
 
 
-def peers(directory: Path) -> list[dict[str, object]]:
-    """Time the peers that are installed on 100 MB, and ours on the same file."""
-    path = made_corpus.write(directory / "peers.jsonl", PEER_BYTES)
+def peers(directory: Path, size: int) -> list[dict[str, object]]:
+    """Time the peers that are installed, and ours on the same file."""
+    path = made_corpus.write(directory / f"english-{size}.jsonl", size)
     rows = []
     near = ("--bands", "16", "--tokenizer", "none", "--write", "jsonl", "--force", "--out", str(directory / "out"))
     for name, options in (("ours, count alone", ("--dedup", "none")), ("ours, near, 16 x 8, file to file", near)):
-        rows.append(row(f"{name} (100 MB)", path.stat().st_size, timed(curate(path, *options), 2)))
+        rows.append(row(f"{name}, {size / 1e6:,.0f} MB", path.stat().st_size, timed(curate(path, *options), 2)))
     for name, script in PEERS.items():
+        program = directory / "peer.py"  # a file: processes that are spawned import it
+        program.write_text(script)
         try:
-            program = directory / "peer.py"  # a file: processes that are spawned import it
-            program.write_text(script)
-            run = timed([sys.executable, str(program), str(path)], 1)
+            run = timed([sys.executable, str(program), str(path)], 1, stderr=subprocess.DEVNULL)
         except subprocess.CalledProcessError:
             print(f"{name}: not installed")
             continue
@@ -228,8 +227,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, default=Path("/tmp/curate-bench"))
     parser.add_argument("--size", type=float, default=1e9, help="bytes of the main corpus")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of ours alone; 0 leaves them out")
+    parser.add_argument("--peers", type=float, nargs="*", default=[], help="bytes of corpora, such as 1e8 1e9")
     parser.add_argument("--large", type=float, default=0, help="bytes of the largest corpus, such as 1e10")
     parser.add_argument("--watch", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
@@ -237,10 +236,11 @@ def main() -> None:
         return watch(arguments.watch)
     arguments.dir.mkdir(parents=True, exist_ok=True)
     size = int(arguments.size)
-    rows = ours(arguments.dir, size, arguments.repeat)
-    result: dict[str, object] = {"runs": rows, "same_answer": same_answer(arguments.dir, size)}
-    if arguments.peers:
-        result["peers"] = peers(arguments.dir)
+    result: dict[str, object] = {}
+    if arguments.repeat:
+        result["runs"] = ours(arguments.dir, size, arguments.repeat)
+        result["same_answer"] = same_answer(arguments.dir, size)
+    result["peers"] = [run for bytes_ in arguments.peers for run in peers(arguments.dir, int(bytes_))]
     if arguments.large:
         result["large"] = large(arguments.dir, int(arguments.large))
     print(orjson.dumps(result).decode())
