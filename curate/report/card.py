@@ -89,7 +89,7 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool, llama_factory: 
         picks=pick_counts(report["picks"]),
         seed=report["config"]["seed"],
         form=report["config"]["format"],
-        prefix=_PREFIX if report["picks"]["strategy"] == "k-center" else "",
+        prefix=_PREFIX if report["picks"]["strategy"] in ("k-center", "task-center") else "",
         llama_factory=_LLAMA_FACTORY if llama_factory else _NO_LLAMA_FACTORY,
         mean=f"{report['random']['selected']['mean']:.3f}",
         chance_mean=f"{chance['mean']:.3f}",
