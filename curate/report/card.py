@@ -51,6 +51,11 @@ $llama_factory
 axolotl reads `type: chat_template` for messages. TRL's `SFTTrainer` trains on the user's turns too when rows are plain
 `messages`, unless `assistant_only_loss=True`; `--format prompt-completion` trains on the answers only.
 
+**Training.** What LIMA did with 1,000 rows (arXiv 2305.11206; a 65B model): 15 epochs of AdamW (0.9, 0.95),
+weight decay 0.1, no warm-up, learning rate 1e-5 falling linearly to 1e-6, batches of 32 rows (64 for smaller models),
+rows cut at 2,048 tokens, an end-of-turn token after each turn. Perplexity rose while answers got better, so the
+checkpoint was chosen by hand among epochs 5 to 10. One paper and one model: a starting point, not a rule.
+
 **What is not claimed.** That this set trains a better model than a random one of the same size. Distance to the
 nearest selected row, mean over the pool: $mean here, $chance_mean ± $chance_sd over $selections random selections.
 
