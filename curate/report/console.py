@@ -13,6 +13,7 @@ from curate.report.card import pick_counts
 from curate.report.names import below_common_folder
 
 _VALUES_SHOWN = 20  # of --balance
+_STAGES_SHOWN = 3  # the slowest
 
 
 def print_selection(report: Mapping[str, Any], out: str | None, console: Console) -> None:
@@ -73,8 +74,9 @@ def _how(report: Mapping[str, Any]) -> Table:
     for group, offered in report["would_drop"].items():
         row(group, f"would drop {offered['rows']:,} of the live rows if it were added to --filters")
     seconds = report["seconds"]
-    slowest = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)
-    row("time", f"{sum(seconds.values()):.1f} s ({slowest})")
+    slowest = sorted(seconds, key=lambda name: -seconds[name])[:_STAGES_SHOWN]
+    told = ", ".join(f"{name} {seconds[name]:.1f}" for name in seconds if name in slowest and seconds[name] >= 0.05)
+    row("time", f"{sum(seconds.values()):.1f} s ({told})")
     row("memory", f"{report['peak_memory_bytes'] / 2**30:.2f} GiB at the peak")
     return table
 
