@@ -107,8 +107,8 @@ def balance(
 def _check_bounds(names: Sequence[str], rows: Sequence[int], low: Sequence[int], high: Sequence[int], k: int) -> None:
     for name, n, least, top in zip(names, rows, low, high, strict=True):
         if least > top:
-            what = f"has only {n:,} rows" if n < least else f"may give at most {top:,}"
-            raise UsageError(f"{name!r} {what}, but should give at least {least:,}", f"Lower the floor to {top}.")
+            what = f"has only {n:,} of them" if n < least else f"may give at most {top:,}"
+            raise UsageError(f"{name!r} should give at least {least:,} rows, but {what}", f"Lower the floor to {top}.")
     if sum(low) > k:
         raise UsageError(
             f"{len(names)} groups that give at least {max(low):,} rows each are more than {k:,} rows",

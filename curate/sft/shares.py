@@ -110,5 +110,8 @@ def notes_on(balance: Sequence[Quota], column: str | None) -> list[str]:
     short = [entry for entry in balance if 0 < entry.available < entry.asked]
     return [
         *(f"no row has the {column} {name!r} that --shares names: others make up for it" for name in absent),
-        *(f"{column} {e.name!r} has {e.available:,} rows of {e.asked:,} asked: others make up for it" for e in short),
+        *(
+            f"{column} {e.name!r} has {e.available:,} of the {e.asked:,} rows asked: others make up for it"
+            for e in short
+        ),
     ]

@@ -172,8 +172,8 @@ def test_a_floor_is_no_bonus():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"floor": 11}, "'small' has only 10 rows, but should give at least 11"),
-        ({"floor": 8, "cap": 5}, "'big' may give at most 5, but should give at least 8"),
+        ({"floor": 11}, "'small' should give at least 11 rows, but has only 10 of them"),
+        ({"floor": 8, "cap": 5}, "'big' should give at least 8 rows, but may give at most 5"),
         ({"floor": 10, "k": 19}, "2 groups that give at least 10 rows each are more than 19 rows"),
         ({"cap": 20, "k": 31}, "31 rows are wanted, but the groups may give 30 at most: 'big' 20, 'small' 10"),
         ({"tau": 0}, "tau is 0"),

@@ -47,7 +47,7 @@ def test_values_that_lack_rows_are_said():
     """A value without rows, and one with too few, stand in the table and are said aloud."""
     selection, table = balanced(rows(a=60, b=3), count=20, balance="kind", shares="b=0.5,manual=0.1")
     assert table == {"a": (8, 60, 17), "b": (10, 3, 3), "manual": (2, 0, 0)}
-    assert "kind 'b' has 3 rows of 10 asked: others make up for it" in selection.report["notes"]
+    assert "kind 'b' has 3 of the 10 rows asked: others make up for it" in selection.report["notes"]
     assert "no row has the kind 'manual' that --shares names: others make up for it" in selection.report["notes"]
 
 
@@ -97,7 +97,7 @@ def test_order_does_not_matter(tmp_path):
         ({"balance": "kind", "shares": "a"}, "should be VALUE=SHARE"),
         ({"balance": "kind", "shares": "a=2"}, "should be above 0 and at most 1"),
         ({"balance": "kin"}, "--balance kin: no record has the column kin"),
-        ({"balance": "kind", "floor": 4}, "'b' has only 3 rows, but should give at least 4"),
+        ({"balance": "kind", "floor": 4}, "'b' should give at least 4 rows, but has only 3 of them"),
         ({"balance": "kind", "cap": 2}, "5 rows are wanted, but the groups may give 4 at most: 'a' 2, 'b' 2"),
     ],
 )
