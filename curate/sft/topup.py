@@ -11,6 +11,7 @@ written selection has no column of tasks; where rows are picked within tasks, an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -25,15 +26,19 @@ HAVE = "have"
 
 @dataclass(frozen=True)
 class Have:
-    """Rows chosen before: `task`, `prompt`, `response`, one for each content; `matched` of them are in the pool."""
+    """Rows chosen before: `task`, `prompt`, `response`, one for each content; `matched` of them are in the pool.
+
+    sha256: of the files at `path`.
+    """
 
     path: str
     rows: pl.DataFrame
     matched: int
+    sha256: list[str | None]
 
-    def about(self) -> dict[str, str | int]:
+    def about(self) -> dict[str, Any]:
         """Return what the report tells."""
-        return {"path": self.path, "rows": self.rows.height, "matched": self.matched}
+        return {"path": self.path, "rows": self.rows.height, "matched": self.matched, "sha256": self.sha256}
 
     def notes(self) -> list[str]:
         """Return what should be said aloud."""
@@ -47,7 +52,8 @@ def mark_have(table: pl.DataFrame, path: str, workers: int = 1) -> tuple[pl.Data
 
     Raises UsageError and CurateError as `read_rows` does.
     """
-    read = read_rows(path, workers=workers).frame.filter(pl.col("chat").is_not_null())
+    given = read_rows(path, workers=workers)
+    read = given.frame.filter(pl.col("chat").is_not_null())
     old = read.select("prompt", "response", place=pl.format("{}:{}", "source", "line"), key=_keys(read))
     old = old.unique("key", keep="first", maintain_order=True).sort("key")
     readable = table.filter(pl.col("chat").is_not_null())
@@ -55,7 +61,8 @@ def mark_have(table: pl.DataFrame, path: str, workers: int = 1) -> tuple[pl.Data
     found = pool.join(old, on="key", how="inner", maintain_order="left")
     tasks = found.unique("key", keep="first", maintain_order=True).select("key", "task")
     rows = old.join(tasks, on="key", how="left", maintain_order="left").select("task", "prompt", "response")
-    return mark(table, found.select("id", evidence="place"), HAVE), Have(path, rows, tasks.height)
+    have = Have(path, rows, tasks.height, [source.sha256 for source in given.sources])
+    return mark(table, found.select("id", evidence="place"), HAVE), have
 
 
 def that_count(have: Have, vectors: F32, tasks: pl.Series, config: SelectConfig) -> tuple[F32, pl.Series]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,8 @@ def test_exactly_k_new_rows(old, options):
     first, file = old
     got = curate.select_rows(SAMPLE, count=20, have=file, workers=1, **options)
     assert got.rows.height == 20
-    assert got.report["have"] == {"path": file, "rows": 31, "matched": 30}
+    digest = sha256(Path(file).read_bytes()).hexdigest()
+    assert got.report["have"] == {"path": file, "rows": 31, "matched": 30, "sha256": [digest]}
     dropped = got.ledger.filter(pl.col("drop_reason") == "have")
     assert set(first.rows["id"]) <= set(dropped["id"])
     assert got.report["rows"]["dropped"]["have"] == dropped.height
