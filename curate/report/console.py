@@ -93,8 +93,9 @@ def _balance(report: Mapping[str, Any]) -> Table:
 
 def _coverage(report: Mapping[str, Any]) -> Table:
     chance = report["random"]
-    part = f", {chance['rows']:,} rows" if chance["rows"] < report["rows"]["live"] else ""
-    head = f"distance to the nearest selected row{part}"
+    head = "distance to the nearest selected row"
+    if chance["rows"] < report["rows"]["live"]:
+        head = f"to the nearest selected of {chance['rows']:,} rows"
     table = _table(head, "selected", f"random x {chance['selections']} (mean ± sd)")
     names = {"radius": "largest (covering radius)", "p95": "95th percentile", "mean": "mean"}
     for key, name in names.items():

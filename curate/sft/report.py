@@ -21,11 +21,9 @@ from curate.sft.outliers import listed
 if TYPE_CHECKING:
     from curate.data.read import Rows
     from curate.sft.config import SelectConfig
-    from curate.sft.contamination import Contamination
     from curate.sft.groups import Groups
+    from curate.sft.marking import Facts
     from curate.sft.pick import Picks
-    from curate.sft.score import Scores
-    from curate.sft.topup import Have
 
 _LLAMA_FACTORY_TURNS = r"^s?(?:[ut][ac])+$"  # its converter.py: the user or a tool, then the assistant or its call
 SMALL_SET = 1000  # below it, fine-tuning lowered scores of strong base models (arXiv 2602.14696, 500-1,000 rows)
@@ -38,15 +36,10 @@ def build_report(
     config: SelectConfig,
     groups: Groups,
     picked: Picks,
-    embedder: Mapping[str, Any],
-    tokens: Mapping[str, Any] | None,
+    facts: Facts,
     distance: np.ndarray,
     chance: Sequence[Mapping[str, float]],
     seeds: Sequence[int],
-    contamination: Contamination | None,
-    have: Have | None,
-    scored: Scores | None,
-    notes: Sequence[str],
     stages: Stages,
 ) -> dict[str, Any]:
     """Put the facts of a run together; the counts must add up, or the run fails."""
@@ -74,21 +67,21 @@ def build_report(
         "command": "select",
         "command_line": as_text(config.command_line([source.path for source in rows.sources])),
         "rows": counts,
-        "have": None if have is None else have.about(),
-        "score": None if scored is None else scored.about,
-        "contamination": None if contamination is None else contamination.about(),
+        "have": None if facts.have is None else facts.have.about(),
+        "score": None if facts.scored is None else facts.scored.about,
+        "contamination": None if facts.contamination is None else facts.contamination.about(),
         "outliers": listed(table),
         "would_drop": would_drop(table),
         "prompts": openings(table),
         "sources": [source._asdict() for source in rows.sources],
-        "embedder": dict(embedder),
+        "embedder": facts.embedder,
         "clusters": _groups(groups, picked),
         "balance": [entry._asdict() for entry in groups.balance],
         "picks": {"strategy": config.strategy, **picked.counts()},
         "coverage": coverage(distance),
         "random": _against_chance(distance, chance, seeds),
-        "tokens": _tokens(table, selected, tokens, config),
-        "notes": list(notes),
+        "tokens": _tokens(table, selected, facts.tokens, config),
+        "notes": facts.notes,
         "advice": _advice(selected, config.format),
         "config": {f.name: as_text(getattr(config, f.name)) for f in fields(config)},
         "versions": versions(),

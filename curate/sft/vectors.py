@@ -18,9 +18,11 @@ from curate.sft.memory import check_memory
 
 Vectors: TypeAlias = tuple[np.ndarray, dict[str, Any], list[str]]
 """Unit rows (float32, n_live × d), what made them, and notes for the user."""
+VectorSource: TypeAlias = Callable[[pl.DataFrame, int], Vectors]
+"""Gives vectors to live rows; it is told the number of records that can be read."""
 
 
-def vector_source(config: SelectConfig, seed: int, on_progress: Advance) -> Callable[[pl.DataFrame, int], Vectors]:
+def vector_source(config: SelectConfig, seed: int, on_progress: Advance) -> VectorSource:
     """Load the embedder or open the file of --vectors; return what gives vectors to live rows.
 
     That function takes the live rows and the number of records that can be read.

@@ -1,0 +1,162 @@
+"""What drops a row: first what its text tells, then, once there are vectors, what they tell.
+
+Rows are marked, never lost: a drop is a `drop_reason` and its evidence in the ledger. The order decides which reason a
+row gets: what one has already, hygiene, duplicates, contamination, the other filters as asked, scores, near vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from curate.data.read import Rows
+from curate.data.tasks import read_definitions
+from curate.data.tokenizer import Tokenizer
+from curate.errors import CurateError
+from curate.report.progress import Advance, Stages
+from curate.sft import filters, ledger, outliers, own_columns, strategies, topup
+from curate.sft.config import LENGTH, SelectConfig
+from curate.sft.contamination import Contamination, mark_contaminated
+from curate.sft.distance import F32
+from curate.sft.duplicates import mark_exact, mark_near, mark_semantic
+from curate.sft.evaluation import Item, read_items
+from curate.sft.tokens import count_tokens, load_tokenizer
+from curate.sft.vectors import VectorSource, vector_source
+
+if TYPE_CHECKING:
+    from curate.sft.score import Scorer, Scores
+
+SOURCE_BOUND = ("lima", "lima-zh")
+
+
+@dataclass
+class Facts:
+    """What the steps of a run found out beside the ledger: for the report, and sentences for the user."""
+
+    notes: list[str]
+    tokens: dict[str, Any] | None = None
+    have: topup.Have | None = None
+    contamination: Contamination | None = None
+    scored: Scores | None = None
+    embedder: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the options name, loaded: rules, a strategy, models, and the records of other files.
+
+    `notes` are sentences for the user about what could not be had.
+    """
+
+    rules: list[tuple[str, filters.Filter]]
+    strategy: strategies.Strategy | None
+    scorer: Scorer | None
+    vectors: VectorSource
+    counter: Tokenizer | None
+    definitions: dict[str, str] | None
+    items: list[Item]
+    notes: list[str]
+
+
+def load_tools(config: SelectConfig, seed: int, advance: Advance) -> Tools:
+    """Load what the options name before anything is read: a name that is not known costs no reading."""
+    rules = filters.resolve(config.filters)
+    strategy, scorer = strategies.load(config.strategy), _score_model(config, advance)
+    vectors = vector_source(config, seed, advance)
+    needed = config.budget_tokens is not None or any(name == "quality.tokens" for name, _ in rules)
+    definitions = read_definitions(config.join_tasks, str(config.task_column)) if config.join_tasks else None
+    counter, notes = load_tokenizer(config.tokenizer, required=needed)
+    items, said = read_items(config.decontaminate) if config.decontaminate else ([], [])
+    return Tools(rules, strategy, scorer, vectors, counter, definitions, items, [*notes, *said])
+
+
+def _score_model(config: SelectConfig, advance: Advance) -> Scorer | None:
+    if config.score == LENGTH:
+        return None
+    from curate.sft import score
+
+    return score.load(config.score, device=config.device, workers=config.workers, on_progress=advance)
+
+
+def mark_by_text(rows: Rows, tools: Tools, config: SelectConfig, stages: Stages, facts: Facts) -> pl.DataFrame:
+    """Open the ledger, count tokens, and mark what the texts tell."""
+    with stages("tokens"):  # before the filters, which may ask for them
+        table = ledger.open_ledger(rows.frame, rows.unreadable)
+        table, facts.tokens, said = count_tokens(table, tools.counter)
+        facts.notes += said
+    if config.have is not None:
+        with stages("have"):
+            table, facts.have = topup.mark_have(table, config.have, config.workers)
+            facts.notes += facts.have.notes()
+    with stages("filter"):
+        table = filters.apply(table, [rule for rule in tools.rules if rule[0].startswith("clean.")])
+    with stages("duplicates"):
+        table = mark_exact(table) if config.dedup != "none" else table
+        table = mark_near(table, config.workers) if config.dedup == "near" else table
+    if config.decontaminate:
+        with stages("contamination"):
+            table, facts.contamination = mark_contaminated(table, tools.items, config.workers)
+    with stages("filter"):
+        table = filters.apply(table, [rule for rule in tools.rules if not rule[0].startswith("clean.")])
+        table = own_columns.mark_other_templates(table) if config.one_prompt_per_task else table
+        if config.score_column:
+            table = own_columns.mark_without_score(table, f"no number in {config.score_column}")
+        table = _note_source_bound(table, tools.rules)
+        facts.notes += ledger.loud_filters(table)
+    if tools.scorer is not None:
+        with stages("score"):
+            table, facts.scored = own_columns.mark_scored(table, tools.scorer)
+            facts.notes += facts.scored.notes
+    return table
+
+
+def _note_source_bound(table: pl.DataFrame, rules: Sequence[tuple[str, filters.Filter]]) -> pl.DataFrame:
+    """Note in `would_drop` the rules that are bound to one kind of source, where nobody asked for them."""
+    asked = {name for name, _ in rules}
+    return filters.note(table, [rule for rule in filters.resolve(SOURCE_BOUND) if rule[0] not in asked])
+
+
+def mark_by_vectors(
+    table: pl.DataFrame, readable: int, tools: Tools, config: SelectConfig, seed: int, stages: Stages, facts: Facts
+) -> tuple[pl.DataFrame, pl.DataFrame, F32, F32]:
+    """Embed the rows alive and mark what their vectors tell.
+
+    Returns the ledger, the live rows, their vectors, and those of the rows of --have. readable: records that could be
+    read, for vectors that are given by their order.
+    """
+    live = live_rows(table, config)
+    with stages("embed"):
+        texts = live if facts.have is None else pl.concat([live, facts.have.rows], how="diagonal")
+        both, facts.embedder, said = tools.vectors(texts, readable)
+        vectors, old = both[: live.height], both[live.height :]
+        facts.notes += said
+    if config.semantic_dedup is not None:
+        with stages("duplicates"):
+            threshold = float(config.semantic_dedup)
+            table, stay, said = mark_semantic(table, live, vectors, threshold, seed, config.workers)
+            live, vectors = live_rows(table, config), vectors[stay]
+            facts.notes += said
+    if config.trim_outliers:
+        with stages("outliers"):
+            table, stay, said = outliers.trim_outliers(table, live, vectors, config.trim_outliers, config.workers)
+            live, vectors = live_rows(table, config), vectors[stay]
+            facts.notes += said
+    return table, live, vectors, old
+
+
+def live_rows(table: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
+    """Return the rows alive with their ledger row number, those of the holdout marked; refuse an empty pool."""
+    live = table.with_row_index("row").filter(pl.col("drop_reason").is_null())
+    if live.is_empty():
+        why, hint = ledger.top_reason(table)
+        raise CurateError(f"no row is left alive of {table.height:,} read; {why}", hint or "Give other input.")
+    held = int((config.holdout * live.height).to_integral_value(ROUND_HALF_UP))
+    if held == live.height:
+        raise CurateError(f"--holdout {config.holdout} takes all {held:,} rows that are live", "Hold out less.")
+    draw = pl.Series([blake2b(f"{config.seed}:{id}".encode(), digest_size=8).digest() for id in live["id"]])
+    return live.with_columns(holdout=draw.rank("ordinal") <= held)
