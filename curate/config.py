@@ -117,10 +117,18 @@ def parse_fraction(text: str) -> Decimal:
     return value
 
 
+def parse_share(text: str) -> Decimal:
+    """Read a share that may be nought: 0 to 1."""
+    value = _decimal(text)
+    if not 0 <= value <= 1:
+        raise ValueError("should be 0 to 1")
+    return value
+
+
 def parse_pair(text: str) -> str:
-    """Read FIELD=COLUMN and return it as it stands."""
+    """Read NAME=VALUE and return it as it stands."""
     if "=" not in text.strip("="):
-        raise ValueError("should be FIELD=COLUMN, such as instruction=q")
+        raise ValueError("should be NAME=VALUE")
     return text
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from curate import config
-from curate.config import option, parse_bytes, parse_fraction, parse_number, parse_whole, resolve
+from curate.config import option, parse_bytes, parse_fraction, parse_number, parse_share, parse_whole, resolve
 from curate.errors import UsageError
 from curate.sft.config import SelectConfig
 
@@ -35,6 +35,16 @@ def test_fraction_refuses_what_is_no_share(text):
     """A fraction is above 0 and at most 1, and a number."""
     with pytest.raises(ValueError, match=r"should be|is not"):
         parse_fraction(text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0), ("0.00", 0), ("1", 1), ("-0.1", None), ("1.1", None)])
+def test_share_may_be_nought(text, value):
+    """A share is 0 to 1, however nought is written."""
+    if value is None:
+        with pytest.raises(ValueError, match="should be 0 to 1"):
+            parse_share(text)
+    else:
+        assert parse_share(text) == value
 
 
 @pytest.mark.parametrize("text", ["0", "1.5", "-3", "x", "nan", "3Q"])

@@ -17,6 +17,7 @@ from curate.config import (
     parse_bytes,
     parse_fraction,
     parse_positive,
+    parse_share,
     parse_whole,
     seed_option,
     strict_option,
@@ -39,10 +40,6 @@ IN_CLUSTERS = (K_CENTER, TASK_CENTER)  # the strategies that know K-means cluste
 
 def _clusters(text: str) -> str | int:
     return text if text in {"auto", "sqrt"} else parse_whole(text)
-
-
-def _share(text: str) -> Decimal:
-    return Decimal(0) if text.strip() in {"0", "0.0"} else parse_fraction(text)
 
 
 def _named_share(text: str) -> str:
@@ -74,7 +71,7 @@ class SelectConfig:
     out: str | None = option("directory to write; it appears when the run is complete", metavar="DIR")
     format: str = option("row format of train.jsonl", default="messages", choices=FORMATS)
     holdout: Decimal = option(
-        "share of the live rows to keep out as validation.jsonl", default=Decimal(0), parse=_share, metavar="F"
+        "share of the live rows to keep out as validation.jsonl", default=Decimal(0), parse=parse_share, metavar="F"
     )
     map: tuple[str, ...] = map_option()
     task_column: str | None = option("column that names a row's task: pick within tasks, not clusters", metavar="NAME")
@@ -117,7 +114,7 @@ class SelectConfig:
     )  # fmt: skip
     trim_outliers: Decimal = option(
         "share of the live rows to leave out before clustering: those farthest from their 10th nearest neighbour",
-        default=Decimal(0), parse=_share, metavar="F",
+        default=Decimal(0), parse=parse_share, metavar="F",
     )  # fmt: skip
     clusters: str | int = option(
         "clusters of K-means: auto is half the budget (task-center: sqrt), sqrt the root of half the rows",
@@ -153,7 +150,7 @@ class SelectConfig:
     )
     quality_weight: Decimal = option(
         "weight of quality against nearness to the centre where first picks and cores are chosen; 1 is quality alone",
-        default=Decimal(0), parse=_share, metavar="W",
+        default=Decimal(0), parse=parse_share, metavar="W",
     )  # fmt: skip
     tokenizer: str = option("tokenizer for token counts", default="o200k_base", metavar="NAME")
     max_tokens: int = option(

@@ -28,7 +28,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from curate.config import option, parse_fraction, parse_positive, parse_seed, parse_whole
+from curate.config import option, parse_positive, parse_seed, parse_share, parse_whole
 from curate.data import quota
 from curate.data.lexicon import EN_FIRST, EN_REF, prose
 from curate.data.sources import Extract, Output, build_extract, draw, message_row
@@ -45,10 +45,6 @@ _VERDICTS = (
     "unseen", "fine", "unreadable", "title.not_self_contained", "answer.too_short", "answer.too_long",
     "answer.first_person", "answer.references", "answer.empty",
 )  # fmt: skip
-
-
-def _share(text: str) -> Decimal:
-    return Decimal(0) if text.strip() == "0" else parse_fraction(text)
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ class Config(Output):
     min_chars: int = option("least characters of an answer's HTML", default=1200, parse=parse_seed, metavar="N")
     max_chars: int = option("most characters of an answer's HTML", default=4096, parse=parse_whole, metavar="N")
     title_share: Decimal = option("share of prompts that are the title; the others are the body of the question",
-                                  default=Decimal("0.5"), parse=_share, metavar="F")  # fmt: skip
+                                  default=Decimal("0.5"), parse=parse_share, metavar="F")  # fmt: skip
 
 
 @dataclass
