@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +149,14 @@ def test_models_are_never_looked_for_elsewhere(name, said):
 
 
 def test_models_of_another_kind_are_refused(folders, tmp_path):
-    """A classifier with three outputs is no reward model, an empty folder no model."""
+    """A classifier with three outputs, a model without a head and an empty folder are no reward models."""
+    (tmp_path / "headless").mkdir()
+    for file in (folders / "causal").iterdir():
+        (tmp_path / "headless" / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((folders / "causal" / "config.json").read_text())
+    (tmp_path / "headless" / "config.json").write_text(json.dumps(settings | {"id2label": {"0": "r"}}))
+    with pytest.raises(CurateError, match=r"has no weights for score\.weight"):
+        loaded(f"reward:{tmp_path / 'headless'}")
     with pytest.raises(CurateError, match="has 3 outputs, and a reward model has one"):
         loaded(f"reward:{folders / 'three'}")
     with pytest.raises(CurateError, match="cannot be loaded"):

@@ -65,6 +65,11 @@ def _open(name: str, found: Found, device: str) -> Any:
         except Exception as error:
             kind = "a sentence-transformers or transformers model with safetensors weights"
             raise cannot_load(name, error, kind) from error
+    if getattr(getattr(model[0], "tokenizer", None), "pad_token", "") is None:
+        raise CurateError(
+            f"{name} has no padding token: a language model, and no embedding model",
+            f"For its hidden states: --embedder hidden:{name}",
+        )
     if "attention_mask" not in model.preprocess(["a"]):
         raise CurateError(f"{name} begins with {type(model[0]).__name__}", "Use a transformer that embeds texts.")
     return model.eval()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from curate.errors import UsageError
+from curate.errors import CurateError, UsageError
 from curate.report.progress import Advance
 from curate.sft.embed._loading import Found, cannot_load, device_of, no_bars
 from curate.sft.embed._torch import Forward, Tokenize, compute
@@ -62,7 +62,7 @@ def load(name: str, *, device: str, workers: int, on_progress: Advance) -> Score
 def open_model(kind: str, folder: Path, auto: str, what: str, most_tokens: int, device: str) -> Model:
     """Load the model in `folder` by the class `auto` of transformers; `what` says in an error what it should be.
 
-    Raises CurateError where it cannot be loaded, UsageError where the device is not there.
+    Raises CurateError where it cannot be loaded or lacks weights, UsageError where the device is not there.
     """
     import transformers
 
@@ -71,9 +71,14 @@ def open_model(kind: str, folder: Path, auto: str, what: str, most_tokens: int, 
     with no_bars():
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **source)
-            model = getattr(transformers, auto).from_pretrained(folder, use_safetensors=True, dtype="float32", **source)
+            model, loading = getattr(transformers, auto).from_pretrained(
+                folder, use_safetensors=True, dtype="float32", output_loading_info=True, **source
+            )
         except Exception as error:
             raise cannot_load(str(folder), error, f"{what} with safetensors weights and a tokenizer") from error
+    if loading["missing_keys"]:  # transformers draws them at random, and so would be the scores
+        missing = ", ".join(sorted(loading["missing_keys"]))
+        raise CurateError(f"{folder} has no weights for {missing}", f"It should be {what}.")
     window = getattr(model.config, "max_position_embeddings", None) or most_tokens
     limit = min(most_tokens, int(window), int(tokenizer.model_max_length))
     about = {"name": f"{kind}:{folder}", **Found(folder, "folder", None).about(), "device": target, "max_tokens": limit}

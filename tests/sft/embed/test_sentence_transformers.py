@@ -127,6 +127,20 @@ def test_bf16_is_compared_with_float32(minilm) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
+def test_a_language_model_is_sent_to_hidden(tmp_path) -> None:
+    """A tokenizer that cannot pad is that of a language model; the message says what to type instead."""
+    from tokenizers import Tokenizer, models
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    sizes = {"vocab_size": 2, "n_embd": 8, "n_layer": 1, "n_head": 1, "bos_token_id": 0, "eos_token_id": 0}
+    GPT2LMHeadModel(GPT2Config(**sizes)).save_pretrained(tmp_path)
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1}, unk_token="<unk>"))
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>").save_pretrained(tmp_path)
+    with pytest.raises(CurateError, match="has no padding token") as caught:
+        embed.load(str(tmp_path), device="cpu")
+    assert caught.value.hint == f"For its hidden states: --embedder hidden:{tmp_path}"
+
+
 def test_progress_ends_at_the_number_of_computed_texts(minilm, monkeypatch) -> None:
     """Progress is reported after each batch and ends at the total."""
     seen: list[tuple[int, int | None]] = []
