@@ -45,12 +45,13 @@ def coverage(distances: F64) -> dict[str, float]:
     }
 
 
-def compared_rows(n: int) -> I64:
-    """Return the rows that selections are compared on: all, or 20,000 evenly spread ones.
+def compared_rows(n: int, most: int | None = None) -> I64:
+    """Return the rows that selections are compared on: all, or `most` (20,000) evenly spread ones.
 
     Rows that stand in the order of a hash, as those of a ledger do, are a random sample then.
     """
-    return np.arange(n) if n <= _COMPARED else np.linspace(0, n - 1, _COMPARED).round().astype(np.int64)
+    most = most or _COMPARED
+    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).round().astype(np.int64)
 
 
 def random_coverage(X: F32, k: int, seeds: Sequence[int], workers: int = 1) -> list[dict[str, float]]:
@@ -66,13 +67,13 @@ def random_coverage(X: F32, k: int, seeds: Sequence[int], workers: int = 1) -> l
     distances = []
     for seed in seeds:
         chosen = np.random.default_rng(seed).choice(len(X), k, replace=False)
-        squared = _screened(some, norms[rows], X[chosen], norms[chosen], workers)
+        squared = screened(some, norms[rows], X[chosen], norms[chosen], workers)
         squared[np.isin(rows, chosen)] = 0
         distances.append(coverage(np.sqrt(squared)))
     return distances
 
 
-def _screened(X: F32, norms: F64, centers: F32, center_norms: F64, workers: int) -> F64:
+def screened(X: F32, norms: F64, centers: F32, center_norms: F64, workers: int) -> F64:
     """Return float32 squared distances of rows to the nearest of `centers`. Prior validation of data is assumed."""
     doubled, squares = -2 * centers, center_norms.astype(np.float32)
 
