@@ -5,6 +5,7 @@ stdout carries the result only; progress and messages go to stderr. Exit codes: 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from curate.errors import ConditionNotMet, UsageError
 from curate.face import Face, command, limit_threads, print_json, result_console, run
 from curate.recipe import RunConfig, run_recipe
 from curate.sft.config import SelectConfig, WhyConfig
+from curate.verify import VerifyConfig, verify_directory
+from curate.verify import render as render_verified
 
 _PLAN_IN_SHORT = ("Answer", "Sizes", "Repetition", "By source", "What to do", "Outside a fitted range")
 
@@ -209,6 +212,27 @@ def run_command(inputs: list[str], config: RunConfig, face: Face) -> None:
         print_run(steps, result_console())
 
 
+@command(app, "verify", VerifyConfig, inputs="DIR")
+def verify_command(inputs: list[str], config: VerifyConfig, face: Face) -> None:
+    """Check a finished directory against its manifest.
+
+    DIR is what `curate select --out DIR` or `curate tokens --out DIR` wrote: outputs, inputs and configuration are
+    looked at. The exit code is 1 where something does not match.
+
+    \b
+    curate verify sft/
+    curate verify sft/ --replay
+    """
+    directory = _one_file(inputs, "curate verify sft/", "directory")
+    limit_threads(os.cpu_count() or 1)
+    from curate.report.progress import Stages
+
+    result = verify_directory(str(directory), config, Stages(bars=not (face.quiet or face.json)))
+    _print_result(result, face, lambda: render_verified(result))
+    if not result["matches"]:
+        raise click.exceptions.Exit(1)
+
+
 @app.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
@@ -261,9 +285,9 @@ def _run_story(
         raise ConditionNotMet("--strict: something was said about the input (see above)", "The output is complete.")
 
 
-def _one_file(inputs: list[str], example: str) -> Path:
+def _one_file(inputs: list[str], example: str, what: str = "file") -> Path:
     if len(inputs) != 1:
-        raise UsageError(f"one file is wanted, not {len(inputs)}", f"For example: {example}")
+        raise UsageError(f"one {what} is wanted, not {len(inputs)}", f"For example: {example}")
     return Path(inputs[0])
 
 

@@ -167,6 +167,45 @@ def written_files(directory: Path) -> set[str]:
         return set()
 
 
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Return the manifest of a finished directory, its parts of the types that `write_manifest` gives them.
+
+    Raises UsageError where there is none, CurateError for one that this version cannot read.
+    """
+    path = directory / MANIFEST
+    try:
+        manifest = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(
+            f"{path}: {error.strerror}", "Give a directory that curate select or curate tokens wrote with --out."
+        ) from None
+    except ValueError as error:
+        raise CurateError(f"{path} is not valid JSON: {error}", "Run the command once more, with --force.") from None
+    if not _is_manifest(manifest):
+        raise CurateError(
+            f"{path} is no manifest of schema version {SCHEMA_VERSION}", "Use the version of curate that wrote it."
+        )
+    return dict(manifest)
+
+
+def _is_manifest(manifest: Any) -> bool:
+    try:
+        return (
+            manifest["schema_version"] == SCHEMA_VERSION
+            and isinstance(manifest["command"], str)
+            and all(isinstance(manifest[part], dict) for part in ("config", "outputs", "versions"))
+            and all(
+                isinstance(source["path"], str) and {"sha256", "bytes"} <= set(source) for source in manifest["inputs"]
+            )
+            and all(
+                isinstance(output["sha256"], str) and {"bytes"} <= set(output)
+                for output in manifest["outputs"].values()
+            )
+        )
+    except (KeyError, TypeError):
+        return False
+
+
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON object with sorted keys, indented for people."""
     path.write_bytes(orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2) + b"\n")
