@@ -1,7 +1,8 @@
 """What drops a row: first what its text tells, then, once there are vectors, what they tell.
 
 Rows are marked, never lost: a drop is a `drop_reason` and its evidence in the ledger. The order decides which reason a
-row gets: what one has already, hygiene, duplicates, contamination, the other filters as asked, scores, near vectors.
+row gets: what one has already, hygiene, copies, contamination, the other filters as asked, scores, near prompts, near
+vectors. Near-duplicates differ, so they come after the rules: the one that stays should be one that no rule drops.
 """
 
 from __future__ import annotations
@@ -97,7 +98,6 @@ def mark_by_text(rows: Rows, tools: Tools, config: SelectConfig, stages: Stages,
         table = filters.apply(table, [rule for rule in tools.rules if rule[0].startswith("clean.")])
     with stages("duplicates"):
         table = mark_exact(table) if config.dedup != "none" else table
-        table = mark_near(table, config.workers) if config.dedup == "near" else table
     if config.decontaminate:
         with stages("contamination"):
             table, facts.contamination = mark_contaminated(table, tools.items, config.workers)
@@ -107,13 +107,16 @@ def mark_by_text(rows: Rows, tools: Tools, config: SelectConfig, stages: Stages,
         if config.score_column:
             table = own_columns.mark_without_score(table, f"no number in {config.score_column}")
         table = _note_source_bound(table, tools.rules)
-        facts.notes += ledger.loud_filters(table)
     if tools.scorer is not None:
         with stages("score"):
             table, facts.scored = own_columns.mark_scored(table, tools.scorer)
             facts.notes += facts.scored.notes
     return table
 
+    if config.dedup == "near":
+        with stages("duplicates"):
+            table = mark_near(table, config.workers)
+    facts.notes += ledger.loud_filters(table)
 
 def _note_source_bound(table: pl.DataFrame, rules: Sequence[tuple[str, filters.Filter]]) -> pl.DataFrame:
     """Note in `would_drop` the rules that are bound to one kind of source, where nobody asked for them."""

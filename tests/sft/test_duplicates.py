@@ -240,6 +240,18 @@ def test_semantic_marks_and_notes():
     assert said.str.contains(r"^cosine (1\.0000|0\.999\d) with \d+$").all()
 
 
+def test_a_row_that_a_rule_drops_takes_no_near_duplicate_with_it():
+    """Of two rows with nearly one prompt the good answer stays, whichever has the lower id."""
+    asked = "Describe how the library of a small town was planned and built, and who paid for it in which year"
+    rows = [{"instruction": f"Name {i} animals of place {i % 7}.", "output": f"Animal {i}."} for i in range(20)]
+    bad = {"instruction": asked, "output": "I'm sorry, but I cannot fulfil that request."}
+    for i in range(8):  # the bad id is the lower one in half of these
+        made = curate.select_rows(
+            [*rows, bad, {"instruction": f"{asked} {i}", "output": "Fine."}], count=3, dedup="near"
+        )
+        assert made.report["rows"]["dropped"] == {"style.refusal": 1}
+
+
 def test_levels_in_a_selection():
     """--dedup says which levels run, and semantic duplicates go before anything is clustered."""
     rows = [{"instruction": f"Name {i} animals of place {i % 7}.", "output": f"Animal {i}."} for i in range(40)]
