@@ -80,8 +80,17 @@ def extract(inputs: list[str], config: Config, stages: Stages) -> Extract:
     rows, groups = _share_out(tasks, left, config, counts)
     return build_extract(
         "superni", config, rows, unit="instances", read=counts.pop("read", 0), dropped=counts, used=len(rows),
-        groups=groups, sources=[dump.about for dump in dumps], notes=[note for dump in dumps for note in dump.notes()],
+        groups=groups, sources=[dump.about for dump in dumps],
+        notes=[note for dump in dumps for note in dump.notes()] + _notes(tasks, config),
     )  # fmt: skip
+
+
+def _notes(tasks: dict[str, _Task], config: Config) -> list[str]:
+    known = {_first(task.record, "Categories") for task in tasks.values()}
+    notes = [f"no task has the category {name!r}" for name in config.categories if name not in known]
+    if all(task.record is None for task in tasks.values()):
+        notes.append("no task has a definition: name the file of the tasks too")
+    return notes
 
 
 def _read(dump: Dump, seed: int, tasks: dict[str, _Task], counts: Counter[str], stages: Stages) -> None:

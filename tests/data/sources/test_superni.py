@@ -80,6 +80,16 @@ def test_categories_of_ones_own(extract, tmp_path):
     assert [row["task"] for row in extract("superni", folder, categories="Text Categorization").rows] == ["a"]
 
 
+def test_what_gives_no_row_is_said(extract, tmp_path):
+    """A category that no task has, and instances without the file of their tasks."""
+    folder = write(tmp_path / "tasks", task001_short=task())
+    made = extract("superni", folder, categories=["Sumarization"])
+    assert made.report["notes"] == ["no task has the category 'Sumarization'"]
+    alone = tmp_path / "instances.jsonl"
+    alone.write_text('{"_task": "task001_short", "input": "in", "output": ["out"]}\n')
+    assert extract("superni", alone).report["notes"] == ["no task has a definition: name the file of the tasks too"]
+
+
 def test_real_tasks_and_instances(extract, shared_data):
     """Two files of JSON lines, joined by _task, give 50 tasks of one example each."""
     files = [shared_data / "instruct" / f"superni_en_{kind}.jsonl.gz" for kind in ("instances", "tasks")]
