@@ -13,6 +13,7 @@ There is no `Longest`: it does not look at X, and `np.argsort(-lengths, kind="st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,8 +60,9 @@ class KCenterGreedy(BaseEstimator):  # type: ignore[misc]
         if self.metric not in ("euclidean", "cosine"):
             raise ParameterError(f"metric is {self.metric!r}", 'Give "euclidean" or "cosine".')
         rows = _vectors(self, X, unit=self.metric == "cosine")
-        initial = [int(row) for row in self.initial]
-        if len(set(initial)) < len(initial) or any(not 0 <= row < len(rows) for row in initial):
+        initial = list(self.initial)
+        inside = (isinstance(row, Integral) and 0 <= row < len(rows) for row in initial)
+        if not all(inside) or len(set(initial)) < len(initial):
             raise ParameterError(f"initial={initial[:10]} should be different row numbers below {len(rows)}", "")
         _check_count(self.n_select, len(rows) - len(initial))
         found = k_center_greedy(rows, self.n_select, initial=initial, workers=effective_n_jobs(self.n_jobs))

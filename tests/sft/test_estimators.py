@@ -120,6 +120,8 @@ def test_what_does_not_fit_is_a_value_error(estimator):
         (curate.KCenterGreedy(2, metric="l2"), "metric is 'l2'"),
         (curate.KCenterGreedy(2, initial=[80]), r"initial=\[80\] should be"),
         (curate.KCenterGreedy(2, initial=[3, 3]), r"initial=\[3, 3\] should be"),
+        (curate.KCenterGreedy(2, initial="medoid"), r"should be different row numbers below 80"),
+        (curate.KCenterGreedy(2, initial=[2.5]), r"initial=\[2.5\] should be"),
         (curate.KCenterGreedy(79, initial=[3, 4]), "n_samples=78"),
         (curate.ProbCover(2, radius=2.5), "radius=2.5 should be"),
         (curate.SphericalKMeans(2, max_iter=0), "max_iter=0 should be"),
