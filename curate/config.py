@@ -281,7 +281,7 @@ def force_option() -> Any:
 
 def strict_option() -> Any:
     """Declare --strict."""
-    return option("exit with 3 when input was unreadable or a warning was given", flag=True)
+    return option("exit with 3 when something was said about the input, such as unreadable rows", flag=True)
 
 
 def map_option() -> Any:

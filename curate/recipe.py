@@ -164,12 +164,16 @@ def _step(path: str | Path, name: str, table: Mapping[str, Any], names: Mapping[
     given = {key.replace("-", "_"): value for key, value in table.items() if key not in _KEYS}
     for key in given:
         if key not in options(command.config):
-            raise unknown_name(f"option of the step {name} in {path}", key, options(command.config))
+            raise unknown_name(f"option of step {name}", key, set(options(command.config)) - {"out", "force"})
     given = {key: _filled(value, names, path) for key, value in given.items()}
     place = out / f"{name}{command.ending}"
     layers = [("environment", environment(command.config)), (f"{path}", {**given, "out": str(place), "force": "true"})]
     inputs = _filled(table.get("inputs", []), names, path)
-    return Step(name, words, [inputs] if isinstance(inputs, str) else inputs, resolve(command.config, layers)[0], place)
+    try:
+        config, _ = resolve(command.config, layers)
+    except UsageError as error:
+        raise UsageError(f"step {name}: {error.what}", error.hint) from None
+    return Step(name, words, [inputs] if isinstance(inputs, str) else inputs, config, place)
 
 
 def _filled(value: Any, names: Mapping[str, Any], path: str | Path) -> Any:

@@ -111,8 +111,9 @@ def _check_bounds(names: Sequence[str], rows: Sequence[int], low: Sequence[int],
             raise UsageError(f"{name!r} should give at least {least:,} rows, but {what}", f"Lower the floor to {top}.")
     if sum(low) > k:
         raise UsageError(
-            f"{len(names)} groups that give at least {max(low):,} rows each are more than {k:,} rows",
-            "Lower the floor, or ask for more rows.",
+            f"{len(names)} groups that give at least {max(low):,} {'row' if max(low) == 1 else 'rows'} each are more "
+            f"than {k:,} rows",
+            f"Ask for {sum(low):,} rows or more, or for no floor that high.",
         )
     if sum(high) < k:
         most = ", ".join(f"{name!r} {top:,}" for name, top in list(zip(names, high, strict=True))[:10])

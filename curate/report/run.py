@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,14 +13,15 @@ if TYPE_CHECKING:
 
 
 def print_run(steps: Sequence[Done], console: Console) -> None:
-    """Print each step: whether it ran, how long that took, its result and where it is."""
+    """Print each step: whether it ran, how long that took, its result, and where all of it is."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("step", "", "result", "output"):
+    for name in ("output", "", "result"):
         table.add_column(name, overflow="fold")
     for step in steps:
         time = f"{step.seconds:.1f} s" if step.ran else "as before"
-        table.add_row(*map(Text, (step.name, time, step.said, step.out)))
+        table.add_row(*map(Text, (Path(step.out).name, time, step.said)))
     console.print(table)
+    console.print(f"\nin {Path(steps[0].out).parent}", soft_wrap=True, markup=False)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import curate
-from curate.config import options
+from curate.config import options, resolve
 from curate.errors import UsageError
 from curate.sft import strategies
 from curate.sft.config import SelectConfig
@@ -104,3 +104,17 @@ def test_the_card_claims_spread_for_k_center_alone(tmp_path):
         cards.append((tmp_path / name / "README.md").read_text())
     assert ["a prefix" in card for card in cards] == [True, False]
     assert "9 by longest" in cards[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"scope": "global", "clusters": "5"}, "--clusters is for clusters, and --scope global has none"),
+        ({"scope": "global", "core": "0.5"}, "--core is for clusters, and --scope global has none"),
+        ({"task_column": "task", "clusters": "5"}, "--clusters is for clusters, and rows are picked within tasks"),
+    ],
+)
+def test_options_without_effect_are_refused(options, said):
+    """An option that would change nothing is an error, not a silence."""
+    with pytest.raises(UsageError, match=said):
+        resolve(SelectConfig, [("argument", {"count": "5", **options})])

@@ -33,7 +33,7 @@ _DEFAULT_COUNT = {"WritingPrompts": 150, "AskReddit": 70}  # LIMA's
 
 @dataclass(frozen=True)
 class Config(Output):
-    """Stories of r/WritingPrompts, or titles of r/AskReddit as test prompts.
+    """Stories of r/WritingPrompts, or AskReddit titles.
 
     DUMP is a Pushshift file of submissions (RS_*) or comments (RC_*), JSON lines, plain, .gz or .zst, or a directory
     with such files. WritingPrompts wants both kinds. AskReddit gives prompts without answers.

@@ -49,7 +49,7 @@ _VERDICTS = (
 
 @dataclass(frozen=True)
 class Config(Output):
-    """Questions and top answers from Stack Exchange dumps, as LIMA chose them.
+    """Questions and top answers of Stack Exchange.
 
     DUMP is a Posts.xml (plain, .gz or .zst; unpack a .7z first: 7z x FILE), or a directory with such files below it.
     The site is --site, or the name of the file (physics_Posts.xml) or of its folder.

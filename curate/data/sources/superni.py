@@ -36,7 +36,7 @@ _LANGUAGES = ("Input_language", "Output_language", "Instruction_language")
 
 @dataclass(frozen=True)
 class Config(Output):
-    """One example each of generation tasks of Super-NaturalInstructions.
+    """One example each of Super-NI's generation tasks.
 
     DUMP is a task*.json of the upstream repository, JSON lines of tasks and of instances (joined by _task), or a
     directory with such files, plain, .gz or .zst.

@@ -36,7 +36,7 @@ _NO_CATEGORY = "(no category)"
 
 @dataclass(frozen=True)
 class Config(Output):
-    """Titles and texts of wikiHow articles, as many from each category.
+    """Titles and texts of wikiHow articles.
 
     DUMP is JSON lines, or .csv with a header (plain, .gz or .zst), or a directory with such files: columns title, text
     (or article, content) and, where there is one, category (or categories, the first of which counts).
