@@ -18,6 +18,7 @@ from curate.budget.config import FitConfig, NoiseConfig, PlanConfig
 from curate.config import as_text
 from curate.corpus.config import TokensConfig
 from curate.data import sources
+from curate.diff import DiffConfig, compare
 from curate.errors import ConditionNotMet, UsageError
 from curate.face import Face, command, limit_threads, print_json, result_console, run
 from curate.recipe import RunConfig, run_recipe
@@ -231,6 +232,30 @@ def verify_command(inputs: list[str], config: VerifyConfig, face: Face) -> None:
     _print_result(result, face, lambda: render_verified(result))
     if not result["matches"]:
         raise click.exceptions.Exit(1)
+
+
+@command(app, "diff", DiffConfig, inputs="A B")
+def diff_command(inputs: list[str], config: DiffConfig, face: Face) -> None:
+    """Tell what changed from one selection, or token count, to another.
+
+    A and B are what `curate select --out DIR` wrote, or both what `curate tokens --out DIR` wrote. Rows are joined by
+    their id, sources by their name; options, inputs and versions that differ stand below.
+
+    \b
+    curate diff sft/ sft-lima/
+    curate diff report/ report-cleaned/ --html diff.html
+    """
+    if len(inputs) != 2:
+        raise UsageError("two directories are wanted", "For example: curate diff sft/ sft-lima/")
+    limit_threads(os.cpu_count() or 1)
+    diff = compare(*inputs)
+    from curate.report.diff import diff_page, print_diff
+
+    _write_page(config.html, face, lambda: diff_page(diff))
+    if face.json:
+        print_json(diff)
+    else:
+        print_diff(diff, result_console())
 
 
 @app.command("completion")

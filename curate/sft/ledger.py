@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+
+from curate.errors import CurateError, UsageError
 
 if TYPE_CHECKING:
     from curate.sft.groups import Groups
@@ -50,6 +54,20 @@ def open_ledger(frame: pl.DataFrame, unreadable: pl.DataFrame) -> pl.DataFrame:
         )
         .drop("digest", "error")
     )
+
+
+def read_ledger(directory: str | Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return the ledger of a finished selection, or some columns of it.
+
+    Raises UsageError where there is none, CurateError for one that cannot be read or lacks a column.
+    """
+    path = Path(directory, "ledger.parquet")
+    try:
+        return pl.read_parquet(path.read_bytes(), columns=None if columns is None else list(columns))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "Give a directory that curate select --out wrote.") from None
+    except pl.exceptions.PolarsError as error:
+        raise CurateError(f"{path} cannot be read: {error}", "Select once more, with --force.") from None
 
 
 def mark(table: pl.DataFrame, marks: pl.DataFrame, reason: str) -> pl.DataFrame:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from curate.errors import CurateError, UsageError
+from curate.errors import UsageError
+from curate.sft.ledger import read_ledger
 
 _SHOWN = 400  # characters of a text that people are shown; --json has all of it
 
@@ -18,7 +18,7 @@ def life_of(directory: str, row_id: str) -> dict[str, Any]:
     Added are `fate` (a sentence), `selected_rows`, and `nearest` (`id`, `rank`, `prompt`, `response` of the nearest
     selected row, or None). Raises UsageError where there is no ledger, no such row, or more than one.
     """
-    ledger = _read(directory)
+    ledger = read_ledger(directory)
     found = ledger.filter(pl.col("id").str.starts_with(row_id))
     if row_id in found["id"]:
         found = found.filter(pl.col("id") == row_id)
@@ -38,16 +38,6 @@ def life_of(directory: str, row_id: str) -> dict[str, Any]:
         "selected_rows": selected.height,
         "nearest": next(nearest.iter_rows(named=True), None),
     }
-
-
-def _read(directory: str) -> pl.DataFrame:
-    path = Path(directory, "ledger.parquet")
-    try:
-        return pl.read_parquet(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "Give a directory that curate select --out wrote.") from None
-    except pl.exceptions.PolarsError as error:
-        raise CurateError(f"{path} cannot be read: {error}", "Select once more, with --force.") from None
 
 
 def _fate(row: dict[str, Any], selected: int) -> str:
