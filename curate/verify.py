@@ -184,7 +184,7 @@ def _obstacles(manifest: Mapping[str, Any], inputs: Sequence[Mapping[str, str]],
 
 
 def _run_again(manifest: Mapping[str, Any], config: Any, stages: Stages) -> list[dict[str, str]]:
-    from curate.data.manifest import MANIFEST, file_sha256
+    from curate.data.manifest import MANIFEST, OutputDirectory, file_sha256
 
     story: Any
     if manifest["command"] == "select":
@@ -193,8 +193,9 @@ def _run_again(manifest: Mapping[str, Any], config: Any, stages: Stages) -> list
         from curate.corpus.count import count as story
     result = story([source["path"] for source in manifest["inputs"]], config, stages)
     with tempfile.TemporaryDirectory(prefix="curate-replay-") as scratch, stages("write"):
-        place = Path(scratch)
-        result.write_into(place)
+        place = Path(scratch, "replay")
+        with OutputDirectory(place) as out:
+            result.write_into(out.path)
         found = {str(file.relative_to(place)): file_sha256(file) for file in place.rglob("*") if file.is_file()}
     wanted = {name: facts["sha256"] for name, facts in manifest["outputs"].items()}
     names = sorted((wanted.keys() | found.keys()) - {MANIFEST, *_TIMED})

@@ -13,5 +13,11 @@ def below_common_folder(names: Sequence[str]) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Return text of the data that a terminal shows and does not obey: one line, control characters as U+FFFD."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
+    """Return text of the data on one line that a terminal shows and does not obey."""
+    return harmless(" ".join(text.split()))
+
+
+def harmless(text: str) -> str:
+    """Return text with control and format characters as U+FFFD; line ends and spaces stay."""
+    kept = ("\n", "\u3000", "\xa0")
+    return "".join(letter if letter.isprintable() or letter in kept else "\ufffd" for letter in text.expandtabs())

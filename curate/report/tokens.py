@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from curate.report.names import below_common_folder
+from curate.report.names import below_common_folder, printable
 from curate.report.numbers import number, size
 
 SHOWN_SOURCES = 20
@@ -100,7 +100,7 @@ def _sample(report: Mapping[str, Any]) -> Group:
 
 def _against(against: Mapping[str, Any]) -> Text:
     return Text(
-        f"\n{against['documents']:,} earlier documents in {_printable(', '.join(against['names']))}: "
+        f"\n{against['documents']:,} earlier documents in {printable(', '.join(against['names']))}: "
         f"{against['dropped_exact']:,} were there already, {against['dropped_near']:,} nearly so"
     )
 
@@ -145,7 +145,7 @@ def _clusters(report: Mapping[str, Any]) -> Group:
 
 
 def _start(member: Mapping[str, Any]) -> str:
-    text = _printable(" ".join(member["text"].split()))
+    text = printable(member["text"])
     return f"{_short(member['id'], 24)}  {text}"[:66]
 
 
@@ -187,9 +187,5 @@ def _table(*columns: str) -> Table:
 
 def _short(name: str, width: int = 26) -> str:
     """Cut a name to its end, which tells files apart; a terminal obeys control characters, so they go."""
-    name = _printable(name)
+    name = printable(name)
     return name if len(name) <= width else "…" + name[1 - width :]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from curate.errors import UsageError
+from curate.report.names import harmless
 from curate.sft.ledger import read_ledger
 
 _SHOWN = 400  # characters of a text that people are shown; --json has all of it
@@ -68,7 +69,8 @@ def render(life: dict[str, Any]) -> list[tuple[str, list[str]]]:
         where = f"{nearest['id']}, pick {nearest['rank'] + 1:,}, at distance {distance:.3f}"
         sections.append(("nearest selected row", [where, _short(nearest["prompt"])]))
     texts = (("prompt", life["prompt"]), ("answer", life["response"]))
-    return sections + [(name, [_short(text)]) for name, text in texts if text is not None]
+    sections += [(name, [_short(text)]) for name, text in texts if text is not None]
+    return [(harmless(heading), [harmless(line) for line in lines]) for heading, lines in sections]
 
 
 def _short(text: str) -> str:

@@ -86,6 +86,16 @@ def test_a_directory_without_a_ledger_is_refused(tmp_path):
         life_of(str(tmp_path), "0")
 
 
+def test_a_text_does_not_act_on_the_terminal(tmp_path, capsys):
+    """Control characters of a prompt are shown and not obeyed; its lines, tabs and wide spaces stay."""
+    rows = [{"instruction": "\u3000Say:\n\tone\x1b[2J\x9b31m\r\u202e", "output": "It is one, as you know."}]
+    ledger = curate.select_rows(rows, count=1, filters="none", out=tmp_path / "out", workers=1).ledger
+    assert run(app, ["why", str(tmp_path / "out"), ledger["id"][0]]) == 0
+    printed = capsys.readouterr().out
+    assert "\u3000Say:\n        one\ufffd[2J" in printed
+    assert all(letter.isprintable() or letter in "\n\u3000" for letter in printed)
+
+
 def test_the_command_prints_a_page_or_json(chosen, capsys):
     """`curate why DIR ID`, with and without --json; one argument is not enough."""
     directory, ledger = chosen
