@@ -221,7 +221,8 @@ def render(result: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         f"{'options':<10} " + (f"cannot be read: {printable(problem)}" if problem else "readable by this version")
     )
     for name, version in result["versions"].items():
-        lines.append(printable(f"{name} was {version['then']}, is {version['now'] or 'not installed'}"))
+        said = f"{name} was {version['then']}, is {version['now'] or 'not installed'}"
+        lines.append(f"{'version':<10} {printable(said)}")
     if again := result["replay"]:
         lines += _replay_lines(again)
     verdict = "matches its manifest" if result["matches"] else "does not match its manifest"

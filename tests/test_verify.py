@@ -148,7 +148,7 @@ def test_other_versions_are_told_and_no_fault(place):
     assert {name: version["then"] for name, version in result["versions"].items()} == {
         "absent": "1", "polars": "0.1", "python": "2.7"
     }  # fmt: skip
-    assert "absent was 1, is not installed" in render(result)[0][1]
+    assert "version    absent was 1, is not installed" in render(result)[0][1]
     assert result["matches"]
 
 

@@ -58,7 +58,7 @@ def diff_page(diff: Mapping[str, Any]) -> str:
 
     sections = [
         ("", page.table(table.header, table.rows) + (page.text(f"and {table.more:,} more") if table.more else ""))
-        for table in tables(diff, shown=100, examples=200)
+        for table in tables(diff, shown=200, examples=200)
     ]
     return page.page("What changed", sections, lead=f"From A, {printable(diff['a'])}, to B, {printable(diff['b'])}.")
 
