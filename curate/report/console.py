@@ -14,11 +14,20 @@ from curate.report.names import below_common_folder
 
 _VALUES_SHOWN = 20  # of --balance
 _STAGES_SHOWN = 3  # the slowest
+_METRICS_SHOWN = {  # the others stand in the report
+    "mean": ("distance to the nearest selected", "{:.3f}"),
+    "facility_location": ("facility location (mean cosine)", "{:.3f}"),
+    "near_duplicates": ("near-duplicates (cosine >= .95)", "{:.1%}"),
+    "tokens": ("tokens", "{:,.0f}"),
+    "novelsum": ("NovelSum", "{:.3f}"),
+    "vendi": ("Vendi", "{:.1f}"),
+}
 
 
 def print_selection(report: Mapping[str, Any], out: str | None, console: Console) -> None:
     """Print the report of a selection."""
-    parts = [_rows(report), _how(report), *([_balance(report)] if report["balance"] else []), _coverage(report)]
+    compared = _metrics(report) if report["metrics"] else _coverage(report)
+    parts = [_rows(report), _how(report), *([_balance(report)] if report["balance"] else []), compared]
     console.print(Group(*[line for part in parts for line in (part, "")][:-1]))
     if out is not None:
         rows = Text.assemble((f"\n{report['rows']['selected']:,} rows", "bold"), f" in {out}/train.jsonl")
@@ -104,8 +113,22 @@ def _coverage(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def _table(*columns: str) -> Table:
+def _metrics(report: Mapping[str, Any]) -> Group:
+    chance = report["random"]
+    head = f"measured on {chance['rows']:,} rows"
+    table = _table(head, "selected", f"random x {chance['selections']} (mean ± sd)", "longest", first=32)
+    marked = False
+    for name, (said, form) in _METRICS_SHOWN.items():
+        if found := report["metrics"].get(name):
+            marked |= found["beyond_two_sd"]
+            spread = f"{form} ± {form}".format(found["random"]["mean"], found["random"]["sd"])
+            own = form.format(found["selected"]) + ("*" if found["beyond_two_sd"] else " ")
+            table.add_row(said, own, spread, form.format(found["longest"]))
+    return Group(table, *([Text("* more than two sd from random", style="dim")] if marked else []))
+
+
+def _table(*columns: str, first: int = 40) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", min_width=40 if i == 0 else None)
+        table.add_column(column, justify="left" if i == 0 else "right", min_width=first if i == 0 else None)
     return table

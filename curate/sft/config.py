@@ -25,8 +25,9 @@ from curate.config import (
 )
 from curate.errors import UsageError
 
-_SAME_ROWS = {"workers", "chunk_size", "memory", "force", "strict", "preset"}  # change no row by themselves
+_SAME_ROWS = {"workers", "chunk_size", "memory", "metrics", "force", "strict", "preset"}  # change no row by themselves
 LEVELS = ("none", "exact", "near")
+METRICS = ("none", "fast", "all")
 FORMATS = ("messages", "alpaca", "sharegpt", "prompt-completion")
 LEXICAL = "lexical"
 K_CENTER = "k-center"  # the default strategy
@@ -156,6 +157,10 @@ class SelectConfig:
     max_tokens: int = option(
         "rows longer than this are counted and named", default=4096, parse=parse_whole, metavar="N"
     )
+    metrics: str = option(
+        "what is compared with random selections: none is coverage alone, all adds NovelSum and Vendi", default="fast",
+        choices=METRICS,
+    )  # fmt: skip
     chunk_size: int = option("bytes read at a time; results do not depend on it", default=16 << 20, parse=parse_bytes,
                              metavar="SIZE")  # fmt: skip
     memory: int | None = option(
@@ -188,15 +193,18 @@ class SelectConfig:
 
     def _refuse_clusters(self) -> None:
         refused = {K_CENTER: (), TASK_CENTER: ("core",)}.get(self.strategy, ("clusters", "core"))
+        where = "from whole tasks or clusters" if self.strategy == TASK_CENTER else "from one pool or in tasks"
+        why = f"is for --strategy {K_CENTER}: {self.strategy} picks {where}"
+        if self.strategy == K_CENTER and self.scope == "global":
+            refused, why = ("clusters", "core"), "is for clusters, and --scope global has none"
+        elif self.strategy == K_CENTER and self.task_column and self.scope != "cluster":
+            refused, why = ("clusters",), "is for clusters, and rows are picked within tasks"
         default = {name: self.__dataclass_fields__[name].default for name in refused}
         asked = [f"--{name}" for name, value in default.items() if getattr(self, name) != value]
         if self.scope == "cluster" and self.strategy not in IN_CLUSTERS:
             asked.append("--scope cluster")
         if asked:
-            where = "from whole tasks or clusters" if self.strategy == TASK_CENTER else "from one pool or in tasks"
-            raise UsageError(
-                f"{' and '.join(asked)} is for --strategy {K_CENTER}: {self.strategy} picks {where}", "Leave it out."
-            )
+            raise UsageError(f"{' and '.join(asked)} {why}", "Leave it out.")
 
     def _check_columns(self) -> None:
         for name in ("join_tasks", "one_prompt_per_task"):

@@ -4,10 +4,10 @@ Coverage is the distance of every row to the nearest selected one: its maximum (
 K-Center-Greedy minimises), 95th percentile (which outliers do not rule) and mean. It measures the optimiser and not
 what a model learns from the rows, so it is always shown beside random selections of the same size.
 
-The selection's own distances are exact (`distance.py`) and of all rows. The comparison is made on at most 20,000 rows,
-evenly spread over the pool, the same for the selection and for chance; distances to random selections, of which only
-three summary numbers are kept, are float32 screening distances: off by less than 1e-5 of the squared distance, relative
-to the squared norms.
+The selection's own distances are exact (`distance.py`) and of all rows. The comparison (`metrics.py`) is made on at
+most 20,000 rows, evenly spread over the pool, the same for the selection and for chance, and with float32 screening
+distances, of which only summaries are kept: off by less than 1e-5 of the squared distance, relative to the squared
+norms.
 """
 
 from __future__ import annotations
@@ -54,38 +54,23 @@ def compared_rows(n: int, most: int | None = None) -> I64:
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).round().astype(np.int64)
 
 
-def random_coverage(X: F32, k: int, seeds: Sequence[int], workers: int = 1) -> list[dict[str, float]]:
-    """Return the `coverage` of the `compared_rows` by one random selection of `k` rows for each seed.
+def screened(X: F32, norms: F64, centers: F32, center_norms: F64, workers: int) -> tuple[F64, F32]:
+    """Return float32 squared distances of rows to the nearest of `centers`, and the largest dot products with one.
 
-    Raises UsageError on vectors that cannot be compared and unless 1 <= k <= n.
+    norms, center_norms: from `squared_norms`. Prior validation of data is assumed.
     """
-    norms = squared_norms(X)
-    if not 1 <= k <= len(X):
-        raise UsageError(f"cannot draw {k} of {len(X)} rows", f"Ask for 1 to {len(X)} rows")
-    rows = compared_rows(len(X))
-    some = X if len(rows) == len(X) else X[rows]
-    distances = []
-    for seed in seeds:
-        chosen = np.random.default_rng(seed).choice(len(X), k, replace=False)
-        squared = screened(some, norms[rows], X[chosen], norms[chosen], workers)
-        squared[np.isin(rows, chosen)] = 0
-        distances.append(coverage(np.sqrt(squared)))
-    return distances
+    squares = center_norms.astype(np.float32)
 
-
-def screened(X: F32, norms: F64, centers: F32, center_norms: F64, workers: int) -> F64:
-    """Return float32 squared distances of rows to the nearest of `centers`. Prior validation of data is assumed."""
-    doubled, squares = -2 * centers, center_norms.astype(np.float32)
-
-    def block(start: int, stop: int) -> F32:
-        screen = X[start:stop] @ doubled.T
+    def block(start: int, stop: int) -> tuple[F32, F32]:
+        screen = X[start:stop] @ centers.T
+        largest = screen.max(axis=1)
+        screen *= -2
         screen += squares
-        best: F32 = screen.min(axis=1)
-        return best
+        return screen.min(axis=1), largest
 
     parts = map_blocks(block, len(X), max(64, _SCREEN // len(centers)), workers)
-    squared: F64 = np.maximum(np.concatenate(parts) + norms, 0)
-    return squared
+    squared = np.maximum(np.concatenate([part[0] for part in parts]) + norms, 0)
+    return squared, np.concatenate([part[1] for part in parts])
 
 
 def mean_and_sd(summaries: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:

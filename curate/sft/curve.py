@@ -42,7 +42,7 @@ def _prefixes(X: F32, rows: I64, order: I64, sizes: I64, workers: int) -> list[d
     squared, found = np.full(len(rows), np.inf), []
     for start, stop in pairwise([0, *sizes.tolist()]):
         added = order[start:stop]
-        squared = np.minimum(squared, screened(some, norms, X[added], squared_norms(X[added]), workers))
+        squared = np.minimum(squared, screened(some, norms, X[added], squared_norms(X[added]), workers)[0])
         squared[np.isin(rows, added)] = 0
         found.append(coverage(np.sqrt(squared)))
     return found

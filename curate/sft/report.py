@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from curate.config import as_text
 from curate.data.manifest import SCHEMA_VERSION, versions
 from curate.errors import CurateError
 from curate.report.progress import Stages, peak_memory_bytes
-from curate.sft.coverage import compared_rows, coverage, mean_and_sd
+from curate.sft.coverage import coverage
 from curate.sft.diversity import openings
 from curate.sft.ledger import dropped, would_drop
 from curate.sft.outliers import listed
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from curate.sft.config import SelectConfig
     from curate.sft.groups import Groups
     from curate.sft.marking import Facts
+    from curate.sft.metrics import Comparison
     from curate.sft.pick import Picks
 
 _LLAMA_FACTORY_TURNS = r"^s?(?:[ut][ac])+$"  # its converter.py: the user or a tool, then the assistant or its call
@@ -38,8 +39,7 @@ def build_report(
     picked: Picks,
     facts: Facts,
     distance: np.ndarray,
-    chance: Sequence[Mapping[str, float]],
-    seeds: Sequence[int],
+    compared: Comparison,
     stages: Stages,
 ) -> dict[str, Any]:
     """Put the facts of a run together; the counts must add up, or the run fails."""
@@ -79,7 +79,8 @@ def build_report(
         "balance": [entry._asdict() for entry in groups.balance],
         "picks": {"strategy": config.strategy, **picked.counts()},
         "coverage": coverage(distance),
-        "random": _against_chance(distance, chance, seeds),
+        "random": compared.coverage(),
+        "metrics": compared.metrics(),
         "tokens": _tokens(table, selected, facts.tokens, config),
         "notes": facts.notes,
         "advice": _advice(selected, config.format),
@@ -87,20 +88,6 @@ def build_report(
         "versions": versions(),
         "seconds": {name: round(value, 3) for name, value in stages.seconds.items()},
         "peak_memory_bytes": peak_memory_bytes(),
-    }
-
-
-def _against_chance(
-    distance: np.ndarray, chance: Sequence[Mapping[str, float]], seeds: Sequence[int]
-) -> dict[str, Any]:
-    """Return the coverage by random selections, and by this one on the same rows."""
-    rows = compared_rows(len(distance))
-    return {
-        "coverage": mean_and_sd(chance),
-        "selected": coverage(distance[rows]),
-        "rows": len(rows),
-        "selections": len(chance),
-        "seeds": list(seeds),
     }
 
 

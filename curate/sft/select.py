@@ -22,7 +22,7 @@ from curate.data.manifest import OutputDirectory
 from curate.data.read import read_rows
 from curate.errors import CurateError
 from curate.report.progress import Stages
-from curate.sft import coverage, ledger, own_columns, shares, strategies, topup
+from curate.sft import coverage, ledger, metrics, own_columns, shares, strategies, topup
 from curate.sft.config import TASK_CENTER, SelectConfig
 from curate.sft.groups import Groups, group_rows, sampled
 from curate.sft.marking import Facts, load_tools, mark_by_text, mark_by_vectors
@@ -91,12 +91,16 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     with stages("coverage"):
         nearest, distance = coverage.nearest_selected(vectors, chosen, workers=config.workers)
         seeds = SeedSequence(random_seed).generate_state(RANDOM_SELECTIONS).tolist()
-        chance = coverage.random_coverage(vectors, len(chosen), seeds, workers=config.workers)
+    with stages("metrics"):
+        compared = metrics.compare(
+            vectors, candidates, metrics.row_facts(offered, groups.clusters), picked.rows, seeds,
+            level=config.metrics, workers=config.workers,
+        )  # fmt: skip
 
     table = ledger.record_selection(table, live, groups, candidates, picked, chosen, nearest, distance)
     report = build_report(
         table=table, rows=rows, config=config, groups=groups, picked=picked, facts=facts, distance=distance,
-        chance=chance, seeds=seeds, stages=stages,
+        compared=compared, stages=stages,
     )  # fmt: skip
     hits = None if facts.contamination is None else facts.contamination.hits
     return Selection(config, table, rows.unreadable, rows.sources, report, hits)

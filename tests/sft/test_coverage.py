@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from curate.errors import UsageError
-from curate.sft.coverage import compared_rows, coverage, mean_and_sd, nearest_selected, random_coverage
+from curate.sft.coverage import compared_rows, coverage, mean_and_sd, nearest_selected, screened
+from curate.sft.distance import squared_norms
 
 
 @pytest.fixture
@@ -43,39 +44,24 @@ def test_coverage_summarises_distances():
     assert got == {"radius": 100.0, "p95": 95.0, "mean": 50.0}
 
 
-def test_random_coverage_agrees_with_the_exact_distances(rows):
-    """The float32 shortcut gives the numbers of the same random rows measured exactly."""
-    got = random_coverage(rows, 40, [5, 6], workers=2)
-    assert got == random_coverage(rows, 40, [5, 6], workers=1)
-    for seed, summary in zip([5, 6], got, strict=True):
-        chosen = np.random.default_rng(seed).choice(len(rows), 40, replace=False)
-        exact = coverage(nearest_selected(rows, chosen)[1])
-        assert summary == pytest.approx(exact, abs=1e-4)
-    assert got[0] != got[1]
-
-
-def test_all_rows_cover_themselves(rows):
-    """A random selection of everything leaves no distance."""
-    assert random_coverage(rows, len(rows), [0]) == [{"radius": 0.0, "p95": 0.0, "mean": 0.0}]
+def test_screening_agrees_with_the_exact_distances(rows):
+    """The float32 shortcut gives the same distances and the largest cosines, for any number of workers."""
+    norms, chosen = squared_norms(rows), np.random.default_rng(5).choice(len(rows), 40, replace=False)
+    squared, cosine = screened(rows, norms, rows[chosen], norms[chosen], 2)
+    exact = nearest_selected(rows, chosen)[1] ** 2
+    assert squared == pytest.approx(exact, abs=1e-5)
+    assert cosine == pytest.approx(1 - exact / 2, abs=1e-5)
+    again = screened(rows, norms, rows[chosen], norms[chosen], 1)
+    assert (again[0].tobytes(), again[1].tobytes()) == (squared.tobytes(), cosine.tobytes())
 
 
 def test_a_large_pool_is_compared_on_some_rows(rows, monkeypatch):
-    """The rows are spread evenly, and the numbers are those of the exact distances of these rows."""
+    """The rows are spread evenly from the first to the last."""
     monkeypatch.setattr("curate.sft.coverage._COMPARED", 700)
     some = compared_rows(len(rows))
     assert len(set(some.tolist())) == 700
     assert (some[0], some[-1]) == (0, len(rows) - 1)
     assert set(np.diff(some).tolist()) == {7, 8}
-    chosen = np.random.default_rng(5).choice(len(rows), 40, replace=False)
-    exact = coverage(nearest_selected(rows, chosen)[1][some])
-    assert random_coverage(rows, 40, [5]) == [pytest.approx(exact, abs=1e-4)]
-
-
-@pytest.mark.parametrize("k", [0, 5001])
-def test_impossible_sizes_are_refused(rows, k):
-    """One cannot draw no rows, or more than there are."""
-    with pytest.raises(UsageError, match=f"cannot draw {k} of 5000"):
-        random_coverage(rows, k, [0])
 
 
 def test_mean_and_sd():

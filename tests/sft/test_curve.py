@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.sft.coverage import coverage, nearest_selected, random_coverage
+from curate.sft.coverage import coverage, nearest_selected
 from curate.sft.curve import coverage_curve
 
 
@@ -20,7 +20,8 @@ def test_each_point_is_the_coverage_of_a_prefix(k):
     assert curve["rows"] == 300
     for size, point in zip(curve["sizes"], curve["selected"], strict=True):
         assert point == pytest.approx(coverage(nearest_selected(X, order[:size])[1]), abs=1e-5)
-    radius = [one["radius"] for one in random_coverage(X, k, [7, 8])]
+    draws = [np.random.default_rng(seed).choice(300, k, replace=False) for seed in [7, 8]]
+    radius = [coverage(nearest_selected(X, draw)[1])["radius"] for draw in draws]
     assert curve["random"][-1]["radius"]["mean"] == pytest.approx(np.mean(radius), abs=1e-5)
 
 
