@@ -1,4 +1,4 @@
-"""Bars and columns as inline SVG, in the colours of `page`: a pale whole, and a strong part of it that is left.
+"""Bars and columns as inline SVG or in a table, in the colours of `page`: a pale whole, and the part that is left.
 
 Numbers stand beside the bars, so that a chart can be read without a pointer. Every text is escaped.
 """
@@ -59,6 +59,19 @@ def columns(title: str, rows: Sequence[Bar]) -> str:
             f'<text x="{left + step / 2:.1f}" y="{_TALL + 15}" text-anchor="middle">{escape(label)}</text>'
         )
     return _figure(title, marks, NARROW, _TALL + 22)
+
+
+def bar_table(header: Sequence[str], rows: Sequence[tuple[Sequence[str], float]]) -> str:
+    """Return a table of plain texts, each row with a bar for its share of 1; "" without rows. It fits 390 px."""
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(one)}</th>" for one in (*header, ""))
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}"
+        f'<td><i class="bar" style="width: {100 * min(max(part, 0), 1):.1f}%"></i></td></tr>'
+        for cells, part in rows
+    )
+    return f'<div class="table bars"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _rect(x: float, y: float, width: float, height: float, *, strong: bool) -> str:

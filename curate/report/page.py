@@ -1,14 +1,17 @@
-"""A report as one HTML file: no script, no network, light and dark as the reader's system is, 390 px to 1200 px wide.
+"""A report as one HTML file: no network, light and dark as the reader's system is, 390 px to 1200 px wide.
 
 The content policy in its head forbids every request, so that a page opened from an untrusted place stays as quiet as
-ours. Whoever builds a section escapes its texts with the functions here; only `page`, `text`, `items`, `table`,
-`folded` and `figures` make HTML, and `svg.chart` and `bars` draw.
+ours, and every script but the one that `page` is given, by its hash: one that got in by way of the data would not run.
+Whoever builds a section escapes its texts with the functions here; only `page`, `text`, `items`, `table`, `folded` and
+`figures` make HTML, and `svg.chart` and `bars` draw.
 """
 
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Sequence
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 
@@ -58,6 +61,11 @@ caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { padding: .25rem 1rem .25rem 0; text-align: right; vertical-align: top; border-bottom: 1px solid var(--grid);
   overflow-wrap: normal; }
 th { font-weight: 600; color: var(--soft); }
+.bars table { width: 100%; }
+.bars td:last-child { width: 34%; min-width: 5rem; vertical-align: middle; }
+@media (max-width: 640px) { .bars th, .bars td { padding-right: .5rem; }
+  .bars td:last-child { width: 18%; min-width: 3rem; } }
+.bar { display: block; height: .8em; min-width: 1px; background: var(--c0); }
 .pairs td { text-align: left; overflow-wrap: anywhere; }
 .pairs td:first-child { color: var(--soft); }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 7rem; }
@@ -65,20 +73,32 @@ th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def page(title: str, sections: Sequence[tuple[str, str]], lead: str = "", foot: str = "") -> str:
+def page(
+    title: str,
+    sections: Sequence[tuple[str, str]],
+    lead: str = "",
+    foot: str = "",
+    *,
+    style: str = "",
+    script: str = "",
+) -> str:
     """Return a whole HTML page: a title, a paragraph under it, and sections of (heading, HTML); no heading, no line.
 
     `title`, `lead`, `foot` and headings are plain text and are escaped here; the bodies are HTML as the functions of
-    this module make it.
+    this module make it. `style` is added to the style of all pages; `script` runs when the page is read.
     """
+    policy = _POLICY
+    if script:
+        policy += f"; script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+        script = f"<script>{script}</script>\n"
     body = "".join(f"<section>{_heading(heading)}{html}</section>\n" for heading, html in sections if html)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n{text(lead) if lead else ''}\n{body}"
-        f"{text(foot, soft=True) if foot else ''}\n</body>\n</html>\n"
+        f"{text(foot, soft=True) if foot else ''}\n{script}</body>\n</html>\n"
     )
 
 
