@@ -26,6 +26,7 @@ from curate.sft.contamination import Contamination, mark_contaminated
 from curate.sft.distance import F32
 from curate.sft.duplicates import mark_exact, mark_near, mark_semantic
 from curate.sft.evaluation import Item, read_items
+from curate.sft.map import place_rows
 from curate.sft.tokens import count_tokens, load_tokenizer
 from curate.sft.vectors import VectorSource, vector_source
 
@@ -45,6 +46,7 @@ class Facts:
     contamination: Contamination | None = None
     scored: Scores | None = None
     embedder: dict[str, Any] = field(default_factory=dict)
+    map: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,12 @@ def mark_by_text(rows: Rows, tools: Tools, config: SelectConfig, stages: Stages,
         with stages("score"):
             table, facts.scored = own_columns.mark_scored(table, tools.scorer)
             facts.notes += facts.scored.notes
-    return table
-
     if config.dedup == "near":
         with stages("duplicates"):
             table = mark_near(table, config.workers)
     facts.notes += ledger.loud_filters(table)
+    return table
+
 
 def _note_source_bound(table: pl.DataFrame, rules: Sequence[tuple[str, filters.Filter]]) -> pl.DataFrame:
     """Note in `would_drop` the rules that are bound to one kind of source, where nobody asked for them."""
@@ -138,6 +140,8 @@ def mark_by_vectors(
         both, facts.embedder, said = tools.vectors(texts, readable)
         vectors, old = both[: live.height], both[live.height :]
         facts.notes += said
+    with stages("map"):
+        table, facts.map = place_rows(table, live, vectors, config.workers)
     if config.semantic_dedup is not None:
         with stages("duplicates"):
             threshold = float(config.semantic_dedup)

@@ -40,6 +40,7 @@ def build_report(
     facts: Facts,
     distance: np.ndarray,
     compared: Comparison,
+    curve: Mapping[str, Any],
     stages: Stages,
 ) -> dict[str, Any]:
     """Put the facts of a run together; the counts must add up, or the run fails."""
@@ -81,6 +82,8 @@ def build_report(
         "coverage": coverage(distance),
         "random": compared.coverage(),
         "metrics": compared.metrics(),
+        "curve": curve,
+        "map": facts.map,
         "tokens": _tokens(table, selected, facts.tokens, config),
         "notes": facts.notes,
         "advice": _advice(selected, config.format),

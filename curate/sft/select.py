@@ -24,6 +24,7 @@ from curate.errors import CurateError
 from curate.report.progress import Stages
 from curate.sft import coverage, ledger, metrics, own_columns, shares, strategies, topup
 from curate.sft.config import TASK_CENTER, SelectConfig
+from curate.sft.curve import coverage_curve
 from curate.sft.groups import Groups, group_rows, sampled
 from curate.sft.marking import Facts, load_tools, mark_by_text, mark_by_vectors
 from curate.sft.pick import Picks, pick_in_clusters
@@ -91,6 +92,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     with stages("coverage"):
         nearest, distance = coverage.nearest_selected(vectors, chosen, workers=config.workers)
         seeds = SeedSequence(random_seed).generate_state(RANDOM_SELECTIONS).tolist()
+        curve = coverage_curve(vectors, chosen, seeds, workers=config.workers)
     with stages("metrics"):
         compared = metrics.compare(
             vectors, candidates, metrics.row_facts(offered, groups.clusters), picked.rows, seeds,
@@ -100,7 +102,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     table = ledger.record_selection(table, live, groups, candidates, picked, chosen, nearest, distance)
     report = build_report(
         table=table, rows=rows, config=config, groups=groups, picked=picked, facts=facts, distance=distance,
-        compared=compared, stages=stages,
+        compared=compared, curve=curve, stages=stages,
     )  # fmt: skip
     hits = None if facts.contamination is None else facts.contamination.hits
     return Selection(config, table, rows.unreadable, rows.sources, report, hits)

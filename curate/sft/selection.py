@@ -15,8 +15,11 @@ from curate.config import as_text
 from curate.data.manifest import OutputDirectory, write_json, write_manifest
 from curate.data.write import export_rows, llama_factory_reads, write_dataset_info, write_rows, write_unreadable
 from curate.report.card import dataset_card
+from curate.report.page import write_page
+from curate.report.select_page import select_page
 from curate.sft.config import SelectConfig
 from curate.sft.ledger import COLUMNS
+from curate.sft.map import map_rows
 
 if TYPE_CHECKING:
     import datasets
@@ -70,15 +73,15 @@ class Selection:
         held = self.ledger.filter(pl.col("split") == "validation")
         if held.height:
             keys |= write_rows(held, path / "validation.jsonl", self.config.format)
-        # By way of memory, packed: polars hides why a disk refused, and takes no path that is not UTF-8.
-        packed = BytesIO()
-        self.ledger.select(COLUMNS).write_parquet(packed, compression="zstd")
-        (path / "ledger.parquet").write_bytes(packed.getbuffer())
+        points = map_rows(self.ledger)
+        _write_parquet(self.ledger.select(COLUMNS), path / "ledger.parquet")
+        _write_parquet(points, path / "map.parquet")
         write_unreadable(self.unreadable, path / "unreadable.jsonl")
         if self.hits is not None:
             lines = (orjson.dumps(hit, option=orjson.OPT_APPEND_NEWLINE) for hit in self.hits.iter_rows(named=True))
             (path / "contamination.jsonl").write_bytes(b"".join(lines))
         write_json(path / "report.json", self.report)
+        write_page(path / "report.html", select_page(self.report, self.ledger, points))
         write_dataset_info(path / "dataset_info.json", self.config.format, keys, validation=held.height > 0)
         card = dataset_card(
             self.report, validation=held.height > 0, llama_factory=llama_factory_reads(self.config.format, keys)
@@ -86,3 +89,10 @@ class Selection:
         (path / "README.md").write_text(card, encoding="utf-8")
         settings = {f.name: as_text(getattr(self.config, f.name)) for f in fields(self.config)}
         write_manifest(path, command="select", config=settings, sources=self.report["sources"])
+
+
+def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """Write a frame by way of memory: polars hides why a disk refused, and takes no path that is not UTF-8."""
+    packed = BytesIO()
+    frame.write_parquet(packed, compression="zstd")
+    path.write_bytes(packed.getbuffer())

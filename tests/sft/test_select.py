@@ -194,7 +194,7 @@ def test_the_files_of_the_contract(sample, tmp_path):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         "train.jsonl", "ledger.parquet", "report.json", "manifest.json", "README.md", "dataset_info.json",
-        "unreadable.jsonl",
+        "unreadable.jsonl", "report.html", "map.parquet",
     }  # fmt: skip
     assert set(pl.read_parquet(tmp_path / "out/ledger.parquet").columns) >= CONTRACT | {"prompt", "response"}
     report = orjson.loads((tmp_path / "out/report.json").read_bytes())
