@@ -170,7 +170,7 @@ def _step(path: str | Path, name: str, table: Mapping[str, Any], names: Mapping[
     layers = [("environment", environment(command.config)), (f"{path}", {**given, "out": str(place), "force": "true"})]
     inputs = _filled(table.get("inputs", []), names, path)
     try:
-        config, _ = resolve(command.config, layers)
+        config: Any = resolve(command.config, layers)[0]
     except UsageError as error:
         raise UsageError(f"step {name}: {error.what}", error.hint) from None
     return Step(name, words, [inputs] if isinstance(inputs, str) else inputs, config, place)
