@@ -120,11 +120,11 @@ def top_reason(table: pl.DataFrame) -> tuple[str, str]:
         return "nothing was dropped", ""
     if name == "unreadable":
         return f"{count:,} cannot be read", ""
-    hint = "" if name.startswith(_NO_FILTERS) else "Or leave the rule out: --filters takes a list of rules."
+    hint = "" if name.startswith(_NO_FILTERS) else "Leave the rule out: --filters takes a list of rules."
     if name == "contamination":
         hint = "Is the pool itself among the files of --decontaminate?"
     if name == "outlier":
-        hint = "Or leave fewer out: --trim-outliers."
+        hint = "Leave fewer out: --trim-outliers."
     return f"{name} took most ({count:,})", hint
 
 
