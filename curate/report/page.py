@@ -65,7 +65,7 @@ th { font-weight: 600; color: var(--soft); }
 .bars td:last-child { width: 34%; min-width: 5rem; vertical-align: middle; }
 @media (max-width: 640px) { .bars th, .bars td { padding-right: .5rem; }
   .bars td:last-child { width: 18%; min-width: 3rem; } }
-.bar { display: block; height: .8em; min-width: 1px; background: var(--c0); }
+.bar { display: block; height: .8em; min-width: 1px; background: var(--c0); print-color-adjust: exact; }
 .pairs td { text-align: left; overflow-wrap: anywhere; }
 .pairs td:first-child { color: var(--soft); }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 7rem; }

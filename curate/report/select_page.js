@@ -49,21 +49,22 @@ function draw() {
   canvas.width = canvas.clientWidth * dense;
   canvas.height = canvas.clientHeight * dense;
   pen.scale(dense, dense);
+  const soft = named("--soft"), accent = named("--c1");
   const side = X.length > 5000 ? 1.6 : 3, size = scale();
   const left = canvas.clientWidth / 2 - view.x * size, top = canvas.clientHeight / 2 + view.y * size;
   const shades = chosen && chosen.labels.map((_, code) => `hsl(${(code * 137.5) % 360} 60% 50%)`);
-  pen.fillStyle = named("--soft");
+  pen.fillStyle = soft;
   pen.globalAlpha = chosen ? 0.75 : 0.45;
   for (let i = 0; i < X.length; i++) {
-    if (chosen) pen.fillStyle = shades[chosen.codes[i]] || named("--edge");
-    pen.fillRect(left + X[i] * size - side / 2, top - Y[i] * size - side / 2, side, side);
+    const shade = chosen && shades[chosen.codes[i]], wide = shade ? 1.5 * side : side;
+    if (chosen) pen.fillStyle = shade || soft;
+    pen.fillRect(left + X[i] * size - wide / 2, top - Y[i] * size - wide / 2, wide, wide);
   }
   pen.globalAlpha = 1;
   pen.lineWidth = 1.5;
-  pen.strokeStyle = named("--paper");
+  pen.strokeStyle = named(chosen ? "--ink" : "--paper");
   for (let i = Math.min(+slider.value, data.picks) - 1; i >= 0; i--) {
-    pen.fillStyle = chosen ? shades[chosen.codes[i]] || named("--ink") : named("--c1");
-    pen.strokeStyle = named(chosen ? "--ink" : "--paper");
+    pen.fillStyle = (chosen && shades[chosen.codes[i]]) || accent;
     dot(i, data.picks > 2000 ? 2.5 : 4.5);
     dot(i, data.picks > 2000 ? 2.5 : 4.5, true);
   }
@@ -181,7 +182,7 @@ function list() {
   const words = search.value.toLowerCase(), kind = byId("kind").value, body = byId("rows");
   const found = data.rows.filter((row) => (kind === "" || row.kind === kind || row.reason === kind)
     && row.all.includes(words) && (!zoomed() || inView(row.point)));
-  const where = zoomed() ? " in this part of the map" : "";
+  const where = zoomed() ? ", in this part of the map" : "";
   byId("found").textContent = `${found.length.toLocaleString("en")} of the ${data.rows.length.toLocaleString("en")} rows in this file${where}`;
   byId("more").hidden = found.length <= shown;
   body.replaceChildren();

@@ -210,7 +210,7 @@ def _chance(report: Mapping[str, Any]) -> str:
     for name, one in metrics.items():
         mean, sd = one["random"]["mean"], one["random"]["sd"]
         away = f"{(one['selected'] - mean) / sd:+.1f} sd" if sd else ""
-        cells = (_metrics_name(name), _figure(one["selected"]), f"{_figure(mean)} ± {_figure(sd)}", away)
+        cells = (_metrics_name(name), _figure(one["selected"]), f"{_figure(mean)} ± {_figure(sd, mean)}", away)
         rows.append((*cells, _figure(one["longest"])) if longest else cells)
     header = ("", "selected", f"random × {chance['selections']}", "difference", *(["longest"] if longest else []))
     said = (
@@ -224,8 +224,10 @@ def _metrics_name(name: str) -> str:
     return _METRICS.get(name, name.replace("_", " "))
 
 
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+def _figure(value: float, like: float | None = None) -> str:
+    """Return a number with as many digits as its size, or that of `like`, asks for."""
+    size = abs(value if like is None else like)
+    return f"{value:,.{0 if size >= 1000 else 1 if size >= 10 else 3}f}"
 
 
 def _known(report: Mapping[str, Any]) -> str:

@@ -184,6 +184,19 @@ def test_the_slider_replays_the_picks(page):
     assert "pick 2" in page.run("return told.textContent")
 
 
+def test_pointing_at_a_dot_tells_its_row(page):
+    """The pointer on a pick shows its fate and its text; off all dots it shows nothing."""
+    page.run("map.scrollIntoView({block: 'start'})")
+    left, top, x, y = page.run("const r = map.getBoundingClientRect(); return [r.x, r.y, across(0), down(0)]")
+    page.drag(round(left + x), round(top + y), round(left + x), round(top + y))
+    told = page.run("return told.textContent")
+    row = _data(page.run("return document.documentElement.outerHTML"))["rows"][page.run("return pointed")]
+    assert told.startswith(row["fate"])
+    assert row["prompt"] in told
+    page.drag(round(left + 3), round(top + 3), round(left + 3), round(top + 3))
+    assert page.run("return told.textContent") == ""
+
+
 def test_a_box_on_the_map_lists_the_rows_inside(page):
     """A box drawn with the mouse zooms in, and the list has the rows inside it; Escape shows the whole map again."""
     page.run("kind.value = ''; kind.onchange(); map.scrollIntoView({block: 'start'});")
