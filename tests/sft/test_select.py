@@ -346,11 +346,10 @@ def test_clusters_fitted_on_a_sample_are_said(monkeypatch):
     assert not any("sample of" in note for note in curate.select_rows(SAMPLE, count=60, workers=1).report["notes"])
 
 
-@pytest.mark.parametrize("scope", ["cluster", "global"])
-@pytest.mark.parametrize("core", [0.25, 1])
-def test_scopes_deliver_the_budget(sample, scope, core):
+@pytest.mark.parametrize("options", [{"core": 0.25}, {"core": 1}, {"scope": "global"}])
+def test_scopes_deliver_the_budget(sample, options):
     """One pool or clusters, core or whole: the budget is delivered, by centre samples and k-center picks."""
-    selection = curate.select_rows(SAMPLE, count=40, scope=scope, core=core, workers=1)
+    selection = curate.select_rows(SAMPLE, count=40, workers=1, **options)
     picks = selection.report["picks"]
     assert selection.rows.height == 40 == sum(picks[name] for name in ("centre_samples", "k_center", "coincident"))
     assert picks["k_center"] > 0
