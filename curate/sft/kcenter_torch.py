@@ -11,13 +11,11 @@ device; not yet measured on a GPU.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from curate.engine.precision import full_precision
 from curate.sft.distance import F32, F64, slack, squared_distances
 from curate.sft.kcenter_exact import Chosen
 
@@ -61,12 +59,12 @@ class TorchBounds:
 
     def start(self) -> None:
         """Give every row that is not chosen a finite bound."""
-        with _full_precision():
+        with full_precision():
             self._lower(torch.nonzero(self.upper == torch.inf)[:, 0], np.inf)
 
     def run(self, budget: int) -> list[tuple[int, float]]:
         """Choose up to `budget` rows, at least one, each the farthest; return them with their squared distances."""
-        with _full_precision():
+        with full_precision():
             rows, floor = self._above()
             if len(rows) > _WIDE:
                 return self._run_wide(rows, min(budget, _TIED))
@@ -176,14 +174,3 @@ class TorchBounds:
             best = torch.minimum(best, product.amin(1) + self.squares[rows])
             self.evaluated += product.numel()
         return best
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Switch TF32 off; the former setting comes back."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -9,12 +9,11 @@ Not measured on a GPU yet; tests run it on torch's CPU device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from curate.engine.precision import full_precision
 from curate.errors import UsageError
 from curate.sft.distance import F32, F64, I64
 from curate.sft.kmeans import Nearest, Search, nearest_centers
@@ -50,7 +49,7 @@ def _screen(held: Any, centers: F32, half: F64, window: float) -> tuple[I64, Any
     columns = torch.as_tensor(centers, device=held.device).T
     rough = torch.as_tensor(half.astype(np.float32), device=held.device)
     labels, sure = [], []
-    with _full_precision():
+    with full_precision():
         for rows in held.split(max(1, _SCORES // len(centers))):
             scores = rows @ columns
             scores -= rough
@@ -58,16 +57,3 @@ def _screen(held: Any, centers: F32, half: F64, window: float) -> tuple[I64, Any
             labels.append(label)
             sure.append((scores >= (top - window)[:, None]).sum(dim=1) == 1)
     return torch.cat(labels).cpu().numpy(), torch.cat(sure).cpu().numpy()
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Keep matrix products from TF32 and bfloat16, whatever the caller allows them elsewhere."""
-    import torch
-
-    allowed = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(allowed)
