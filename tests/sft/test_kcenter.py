@@ -281,17 +281,6 @@ def test_same_as_on_the_cpu(kind, device, monkeypatch):
     assert picked(X, 150, 17, [], device) == (want.tolist(), pytest.approx(gaps.tolist(), abs=0, rel=0, nan_ok=True))
 
 
-def test_tf32_is_off_while_it_runs_and_comes_back():
-    """The error bound holds without TF32 only; what the caller had set is set again."""
-    torch.set_float32_matmul_precision("high")
-    try:
-        with kcenter_torch._full_precision():
-            assert torch.get_float32_matmul_precision() == "highest"
-        assert torch.get_float32_matmul_precision() == "high"
-    finally:
-        torch.set_float32_matmul_precision("highest")
-
-
 def test_a_device_that_is_not_there_is_refused():
     """No other device is taken silently."""
     X = np.eye(4, dtype=np.float32)
