@@ -97,7 +97,8 @@ def load(name: str) -> OwnVectors:
     """Return the vectors of a file, a memory map where it is .npy. Raises UsageError for what holds no vectors."""
     path = Path(name).expanduser()
     if not path.is_file():
-        raise UsageError(f"--vectors: no such file: {path}", "Give a .npy or .parquet file.")
+        what = "is a directory" if path.is_dir() else "is not there"
+        raise UsageError(f"--vectors {path} {what}", "Give a .npy or .parquet file.")
     content = _matrix(path) if path.suffix == ".npy" else _table(path)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -122,7 +123,7 @@ def _table(path: Path) -> pl.DataFrame:
     try:
         columns = pl.read_parquet_schema(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise UsageError(f"{path} is neither .npy nor parquet: {error}", "Give a .npy or .parquet file.") from error
+        raise UsageError(f"{path} is neither .npy nor parquet", "Give a .npy or .parquet file.") from error
     key = ["id"] if "id" in columns else ["source", "line"]
     if absent := [name for name in (*key, "vector") if name not in columns]:
         hint = "Give the columns id and vector, or source, line and vector."

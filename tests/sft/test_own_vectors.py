@@ -133,8 +133,10 @@ def test_a_table_that_does_not_fit_is_refused(pool, tmp_path, frame, message) ->
 
 def test_neither_a_missing_file_nor_another_kind_nor_an_embedder_beside_it(pool, tmp_path) -> None:
     """What cannot be meant is wrong usage."""
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match=r"nowhere\.npy is not there"):
         select(pool, tmp_path / "nowhere.npy")
+    with pytest.raises(UsageError, match="is a directory"):
+        select(pool, tmp_path)
     with pytest.raises(UsageError, match=r"neither \.npy nor parquet"):
         select(pool, pool)
     with pytest.raises(UsageError, match="exclude each other"):

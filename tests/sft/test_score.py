@@ -138,7 +138,7 @@ def test_rows_are_selected_by_ifd(folders):
     ("name", "said"),
     [
         ("ifd:nowhere", "no such folder: nowhere"),
-        ("ifd", "no such folder"),
+        ("ifd", "no folder of a model is named"),
         ("zip:here", "no score of the kind 'zip'"),
     ],
 )

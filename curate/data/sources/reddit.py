@@ -73,6 +73,7 @@ def extract(inputs: list[str], config: Config, stages: Stages) -> Extract:
             answers = _best_comments(dumps, {item.id for item in best}, config.min_score, counts, stages)
     usable = [item for item in best if item.id in answers] if stories else best
     chosen = usable[:count]
+    strangers = counts["record.other_subreddit"] + counts["unreadable"] == counts["read"]
     counts["submission.no_comment"] += len(best) - len(usable)
     counts["submission.over_quota"] += len(usable) - len(chosen)
     counts["comment.over_quota"] += len(answers) - len(chosen) if stories else 0
@@ -82,7 +83,8 @@ def extract(inputs: list[str], config: Config, stages: Stages) -> Extract:
     return build_extract(
         "reddit", config, rows, unit="records", read=counts.pop("read", 0), dropped=counts,
         used=len(rows) * (2 if stories else 1), groups=table, sources=[dump.about for dump in dumps],
-        notes=[note for dump in dumps for note in dump.notes()],
+        notes=[note for dump in dumps for note in dump.notes()]
+        + [f"no record is of r/{config.subreddit}: dumps of Pushshift name it in `subreddit`"] * strangers,
     )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def extract(inputs: list[str], config: Config, stages: Stages) -> Extract:
     return build_extract(
         "wikihow", config, rows, unit="articles", read=counts.pop("read", 0), dropped=counts, used=len(rows),
         groups=[total | {"given": len(rows)}, *groups], sources=[dump.about for dump in dumps],
-        notes=[note for dump in dumps for note in dump.notes()] + _no_category(names),
+        notes=[note for dump in dumps for note in dump.notes()] + _notes(names, columns),
     )  # fmt: skip
 
 
@@ -93,7 +93,10 @@ def _columns(config: Config) -> dict[str, tuple[str, ...]]:
     return _COLUMNS | {name: (column,) for name, column in named.items()}
 
 
-def _no_category(names: list[str]) -> list[str]:
+def _notes(names: list[str], columns: dict[str, tuple[str, ...]]) -> list[str]:
+    if not names:
+        title, text = (" or ".join(columns[name]) for name in ("title", "text"))
+        return [f"no record gives an article: each needs {title}, and {text} (--map title=COLUMN,text=COLUMN)"]
     return ["no article has a category: all are drawn from one pool"] if names == [_NO_CATEGORY] else []
 
 

@@ -72,7 +72,8 @@ def _find(name: str) -> tuple[ModuleType, str | None]:
     transformers = import_module(f"{__name__}.sentence_transformers")
     if "/" in name or Path(name).is_dir() or name in transformers.PACKAGED:
         return transformers, name
-    raise unknown_name("embedder", name, [*modules(), *transformers.PACKAGED, "./my_embedder.py"])
+    known = ["lexical", "static:MODEL", "hidden:MODEL", *transformers.PACKAGED, "./my_embedder.py"]
+    raise unknown_name("embedder", name, known)
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -50,8 +50,9 @@ def load(name: str, *, device: str, workers: int, on_progress: Advance) -> Score
     """Return the scorer for KIND:FOLDER. Raises UsageError for another kind and without such a folder."""
     kind, _, folder = name.partition(":")
     if kind not in KINDS or not Path(folder).is_dir() or not folder:
+        missing = f"no such folder: {folder}" if folder else "no folder of a model is named"
         raise UsageError(
-            f"--score {name}: " + (f"no such folder: {folder}" if kind in KINDS else f"no score of the kind {kind!r}"),
+            f"--score {name}: {missing if kind in KINDS else f'no score of the kind {kind!r}'}",
             f"Give length, or one of {', '.join(KINDS)} with the folder of a model: --score ifd:./gpt2",
         )
     module = import_module(f"{__name__}.{kind}")

@@ -143,3 +143,11 @@ def test_what_goes_from_a_story(body, left):
 def test_long_broken_markup_is_survived(unit):
     """One opening after another ends soon: the time is linear."""
     assert len(story(f"x{unit * 100_000}x")) < 1_000_000
+
+
+def test_a_dump_of_other_subreddits_is_said(extract, dump):
+    """Nought rows of another subreddit's records are no silent success."""
+    report = extract("reddit", [dump(submission("a", subreddit="AskReddit"))]).report
+    assert report["rows"] == 0
+    assert any("no record is of r/WritingPrompts" in note for note in report["notes"])
+    assert not extract("reddit", [dump(submission("a"))]).report["notes"]

@@ -123,3 +123,12 @@ def test_what_goes_from_an_article(text, left):
 def test_long_broken_markup_is_survived(unit):
     """One opening after another ends soon: the time is linear."""
     assert len(clean(f"x{unit * 100_000}x")) < 1_000_000
+
+
+def test_a_file_of_another_kind_is_said(extract, tmp_path):
+    """Records without titles and texts give no rows, and the run names the columns that it looked for."""
+    report = extract("wikihow", articles(tmp_path / "a.jsonl", [{"prompt": "a", "answer": "b"}])).report
+    assert (report["read"], report["rows"]) == (1, 0)
+    assert report["notes"] == [
+        "no record gives an article: each needs title, and text or article or content (--map title=COLUMN,text=COLUMN)"
+    ]
