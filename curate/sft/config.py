@@ -35,7 +35,8 @@ TASK_CENTER = "task-center"
 REPR_FILTER = "repr-filter"
 LENGTH = "length"  # the score that needs no model and no column
 PRESETS = {"paper": {"fraction": "0.005", "strategy": TASK_CENTER, "embed_text": "both"}}  # docs/half_percent.md
-BALANCED = ("source", "script", "length", "task")  # what --balance knows without a column; curate/sft/shares.py
+CLUSTER = "cluster"
+BALANCED = ("source", "script", "length", "task", CLUSTER)  # --balance knows them: curate/sft/shares.py
 IN_CLUSTERS = (K_CENTER, TASK_CENTER)  # the strategies that know K-means clusters
 
 
@@ -134,7 +135,8 @@ class SelectConfig:
         "rows that were chosen before: they are not picked again, and new picks are far from them", metavar="FILE"
     )
     balance: str | None = option(
-        "share the budget over the values of this first: source, script, length, task, or a column", metavar="NAME"
+        "share the budget over the values of this first: source, script, length, task, cluster, or a column",
+        metavar="NAME",
     )
     shares: tuple[str, ...] = option(
         "parts of the budget for values of --balance, such as a=0.2,b=0.3; the others share the rest by size",
@@ -241,6 +243,9 @@ class SelectConfig:
         asked = [f"--{name}" for name in ("shares", "floor", "cap") if getattr(self, name)]
         if asked and self.balance is None:
             raise UsageError(f"{' and '.join(asked)} is for the values of --balance", "Add --balance NAME.")
+        clustered = self.scope == "cluster" or (self.scope == "auto" and self.task_column is None)
+        if self.balance == CLUSTER and not (clustered and self.strategy in IN_CLUSTERS):
+            raise UsageError("--balance cluster needs K-means clusters", "Add --scope cluster, or leave it out.")
         if self.balance is not None and self.budget_tokens is not None:
             raise UsageError("--balance shares out rows, and --budget-tokens counts tokens", "Give --count instead.")
         total = sum(Decimal(pair.rpartition("=")[2]) for pair in self.shares)

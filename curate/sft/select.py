@@ -23,7 +23,7 @@ from curate.data.read import read_rows
 from curate.errors import CurateError
 from curate.report.progress import Stages
 from curate.sft import coverage, ledger, metrics, own_columns, shares, strategies, topup
-from curate.sft.config import TASK_CENTER, SelectConfig
+from curate.sft.config import CLUSTER, TASK_CENTER, SelectConfig
 from curate.sft.curve import coverage_curve
 from curate.sft.groups import Groups, group_rows, sampled
 from curate.sft.marking import Facts, load_tools, mark_by_text, mark_by_vectors
@@ -137,7 +137,7 @@ def pick_rows(
         X, tasks = np.concatenate([pool, old[0]]), pl.concat([tasks, old[1]])
     score = pl.col("score") if config.scored else pl.col("response").str.len_bytes().cast(pl.Int64)
     scores = offered.select(score).to_series().to_numpy()
-    values = None if config.balance is None else shares.values_of(offered, config.balance)
+    values = None if config.balance in (None, CLUSTER) else shares.values_of(offered, str(config.balance))
     with stages("cluster"):
         everything = group_rows(X, tasks, k, config, seed, stages.advance)
         groups, old_labels = everything.first(n), everything.labels[n:]

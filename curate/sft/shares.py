@@ -6,8 +6,8 @@ its rows in each group, one row each and the rest by size. So a selection from t
 the clusters of each.
 
 Built in are `source` (the name of the file up to its first dot), `script` (of the prompt and the answer: that of most
-letters), `length` (of the answer in bytes of UTF-8: 0+, 64+, 256+, ...) and `task`. Every other name is a column of the
-records.
+letters), `length` (of the answer in bytes of UTF-8: 0+, 64+, 256+, ...), `task`, and `cluster` (the groups themselves,
+for --floor and --cap). Every other name is a column of the records.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ import polars as pl
 
 from curate.data import quota
 from curate.data.quota import Quota
-from curate.sft.config import SelectConfig
+from curate.sft.config import CLUSTER, SelectConfig
 
 NOTHING = "(none)"
 LENGTHS = (0, 64, 256, 1024, 4096, 16384)  # bytes
@@ -79,8 +80,14 @@ def share_out(
     labels: (n,) the group of each row, from 0 to len(names) - 1. have: the groups of rows chosen before; then quotas
     are what is missing to those of old and new rows together. Raises UsageError where bounds cannot be kept.
     """
+    bounds: dict[str, Any] = {
+        "tau": config.tau, "shares": config.named_shares, "floor": config.floor or 0, "cap": config.cap,
+    }  # fmt: skip
     if values is None:
         sizes = np.bincount(labels, minlength=len(names)).tolist()
+        if config.balance == CLUSTER:
+            table = quota.balance(dict(zip(names, sizes, strict=True)), k, **bounds)
+            return Shares(labels, [entry.given for entry in table[: len(names)]], list(names), table)
         if have is not None:
             old = np.bincount(have, minlength=len(names)).tolist()
             return Shares(labels, quota.top_up(sizes, old, k, config.tau), list(names))
@@ -89,10 +96,7 @@ def share_out(
     value = values.replace_strict(known, range(len(known)), return_dtype=pl.Int64).to_numpy()
     cells = value * len(names) + labels
     sizes = np.bincount(cells, minlength=len(known) * len(names)).reshape(len(known), len(names))
-    table = quota.balance(
-        dict(zip(known, sizes.sum(axis=1).tolist(), strict=True)), k,
-        tau=config.tau, shares=config.named_shares, floor=config.floor or 0, cap=config.cap,
-    )  # fmt: skip
+    table = quota.balance(dict(zip(known, sizes.sum(axis=1).tolist(), strict=True)), k, **bounds)
     quotas = [q for row, entry in zip(sizes.tolist(), table, strict=False)
               for q in quota.one_each_then_fill(row, entry.given)]  # fmt: skip
     return Shares(cells, quotas, [f"{value} / {name}" for value in known for name in names], table)

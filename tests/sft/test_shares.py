@@ -58,6 +58,17 @@ def test_floors_and_caps_hold_with_any_strategy(strategy):
     assert [entry[2] for entry in table.values()] == [9, 7, 4]
 
 
+def test_clusters_are_values_too():
+    """Floors and caps hold for K-means clusters, whose rows are then what the ledger says."""
+    selection, table = balanced(rows(a=60, b=30), count=20, clusters=5, balance="cluster", floor=2, cap=6)
+    given = dict(selection.rows["cluster"].value_counts().iter_rows())
+    assert {str(cluster): count for cluster, count in given.items()} == {
+        name: entry[2] for name, entry in table.items()
+    }
+    assert all(2 <= entry[2] <= 6 for entry in table.values())
+    assert sum(entry[2] for entry in table.values()) == 20
+
+
 def test_the_file_is_a_value(tmp_path):
     """--balance source: the name of the file up to its first dot."""
     for name, count in (("se.stem.jsonl", 30), ("own.jsonl", 6)):
@@ -97,6 +108,8 @@ def test_order_does_not_matter(tmp_path):
         ({"balance": "kind", "shares": "a"}, "should be VALUE=SHARE"),
         ({"balance": "kind", "shares": "a=2"}, "should be above 0 and at most 1"),
         ({"balance": "kin"}, "--balance kin: no record has the column kin"),
+        ({"balance": "cluster", "scope": "global"}, "--balance cluster needs K-means clusters"),
+        ({"balance": "cluster", "strategy": "longest"}, "--balance cluster needs K-means clusters"),
         ({"balance": "kind", "floor": 4}, "'b' should give at least 4 rows, but has only 3 of them"),
         ({"balance": "kind", "cap": 2}, "5 rows are wanted, but the groups may give 4 at most: 'a' 2, 'b' 2"),
     ],
