@@ -12,6 +12,7 @@ There is no `Longest`: it does not look at X, and `np.argsort(-lengths, kind="st
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -41,19 +42,30 @@ class KCenterGreedy(BaseEstimator):  # type: ignore[misc]
     """Pick the row farthest from all picked so far, again and again (Gonzalez 1985): `k_center_greedy`.
 
     n_select: rows to pick. initial: rows that are chosen already; they are neither picked nor counted. metric:
-    "euclidean", or "cosine" for the Euclidean distance of rows of length 1.
+    "euclidean", or "cosine" for the Euclidean distance of rows of length 1. device: "cpu" or "cuda". state: a file that
+    keeps the picks while it runs, so that the same fit continues after a kill.
 
-    Fitted: indices_ (n_select,), min_distances_ (n,) distance of each row to the nearest pick or initial row, radius_
-    the largest of these.
+    Fitted: indices_ (n_select,), radii_ (n_select,) the radius after each pick; nearest_ (n,) and min_distances_ (n,),
+    the nearest pick or initial row of each row and how far it is; radius_ the largest distance; certificate_: no
+    n_select rows have a smaller radius (None with `initial`); coincident_: picks that coincide with earlier ones.
     """
 
     def __init__(
-        self, n_select: int = 1, *, initial: Sequence[int] = (), metric: str = "euclidean", n_jobs: int | None = None
+        self,
+        n_select: int = 1,
+        *,
+        initial: Sequence[int] = (),
+        metric: str = "euclidean",
+        n_jobs: int | None = None,
+        device: str = "cpu",
+        state: str | os.PathLike[str] | None = None,
     ) -> None:
         self.n_select = n_select
         self.initial = initial
         self.metric = metric
         self.n_jobs = n_jobs
+        self.device = device
+        self.state = state
 
     def fit(self, X: npt.ArrayLike, y: Any = None) -> KCenterGreedy:
         """Pick from the rows of `X` (n, d); y is ignored. Raises ValueError on parameters that do not fit."""
@@ -65,10 +77,14 @@ class KCenterGreedy(BaseEstimator):  # type: ignore[misc]
         if not all(inside) or len(set(initial)) < len(initial):
             raise ParameterError(f"initial={initial[:10]} should be different row numbers below {len(rows)}", "")
         _check_count(self.n_select, len(rows) - len(initial))
-        found = k_center_greedy(rows, self.n_select, initial=initial, workers=effective_n_jobs(self.n_jobs))
-        self.indices_ = found.indices
-        self.min_distances_ = found.distances
+        workers = effective_n_jobs(self.n_jobs)
+        found = k_center_greedy(
+            rows, self.n_select, initial=initial, workers=workers, device=self.device, state=self.state
+        )
+        self.indices_, self.radii_ = found.indices, found.radii
+        self.nearest_, self.min_distances_ = found.nearest, found.distances
         self.radius_ = float(found.distances.max())
+        self.certificate_, self.coincident_ = found.certificate, found.coincident
         return self
 
 

@@ -69,6 +69,25 @@ def test_k_center_greedy_is_the_reference(metric, initial):
     assert got.radius_ == got.min_distances_.max()
 
 
+def test_k_center_greedy_tells_how_it_went(tmp_path):
+    """Radii fall to the last one, the certificate is half of it, rows stand by their nearest pick; no state is left."""
+    X = np.concatenate([unit(rows(20)), unit(rows(20))[:5]])
+    state = tmp_path / "picks.json"
+    fitted = curate.KCenterGreedy(22, state=state).fit(X)
+    assert (np.diff(fitted.radii_) <= 0).all()
+    assert fitted.radii_[-1] == fitted.radius_ == 2 * fitted.certificate_
+    assert fitted.coincident_ == 2
+    gaps = np.linalg.norm(X.astype(np.float64) - X[fitted.nearest_].astype(np.float64), axis=1)
+    assert np.allclose(fitted.min_distances_, gaps, rtol=1e-12, atol=0)
+    assert not state.exists()
+    assert curate.KCenterGreedy(3, initial=[1]).fit(X).certificate_ is None
+    state.write_text("no picks")
+    with pytest.raises(UsageError, match="holds no picks"):
+        curate.KCenterGreedy(3, state=state).fit(X)
+    with pytest.raises(UsageError, match="must be cpu or cuda"):
+        curate.KCenterGreedy(3, device="tpu").fit(X)
+
+
 def test_strategies_are_those_of_the_functions():
     """Each estimator gives the rows of its function on rows of length 1."""
     X, scores = rows(), np.random.default_rng(1).integers(0, 20, 80)
