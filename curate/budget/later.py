@@ -58,11 +58,6 @@ def llama3_tokens(compute: float, law: Law = LLAMA_3) -> float:
     return float(law["A"] * compute ** law["alpha"])
 
 
-def deepseek_tokens(compute: float, law: Law = DEEPSEEK_ALLOCATION) -> float:
-    """Return DeepSeek's compute-optimal tokens for C FLOP."""
-    return float(law["d"] * compute ** law["q"])
-
-
 def total_params(non_embedding_params: float, law: Law = EMBEDDING) -> float:
     """Return the parameters with embeddings of a typical model from those without."""
     return float(non_embedding_params + law["w"] * non_embedding_params ** (1 / 3))
