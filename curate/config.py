@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from pathlib import Path
@@ -221,7 +221,7 @@ def toml_table(path: str, command: str, known: type) -> dict[str, Any]:
             document = tomllib.load(file, parse_float=Decimal)
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}", "Give the path of a TOML file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # broken TOML or UTF-8, a number of 5,000 digits, nested too deeply
         raise UsageError(f"--config {path} is not valid TOML: {error}", "Mend the file at the place named.") from None
     table = document.get(command)
     outside = [key for key, value in document.items() if not isinstance(value, dict)]
@@ -240,7 +240,7 @@ def _parse(spec: Option, name: str, raw: Any, origin: str) -> Any:
         if spec.many:
             if isinstance(raw, Mapping):
                 raw = [f"{key}={value}" for key, value in raw.items()]
-            parts = raw.split(",") if isinstance(raw, str) else list(raw)
+            parts = list(raw) if isinstance(raw, Iterable) and not isinstance(raw, str) else str(raw).split(",")
             return tuple(spec.parse(str(part).strip()) for part in parts if str(part).strip())
         return spec.parse(str(raw))
     except (ValueError, ArithmeticError) as error:

@@ -127,12 +127,14 @@ def _document(path: str | Path) -> dict[str, Any]:
         raise UsageError(
             f"{path}: {error.strerror}", "Give the path of a recipe, such as pipelines/lima.toml"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # broken TOML or UTF-8, a number of 5,000 digits, nested too deeply
         raise UsageError(f"{path} is not valid TOML: {error}", "Mend the file at the place named.") from None
     unknown = set(document) - {"out", "set", "step"}
     tables = document.get("step")
-    if unknown or not isinstance(document.get("out"), str) or not isinstance(tables, list) or not tables:
-        what = f"{min(unknown)!r} is no part of a recipe" if unknown else "`out` or the steps are missing"
+    steps = isinstance(tables, list) and tables and all(isinstance(table, dict) for table in tables)
+    names = isinstance(document.get("set", {}), dict)
+    if unknown or not isinstance(document.get("out"), str) or not steps or not names:
+        what = f"{min(unknown)!r} is no part of a recipe" if unknown else "`out` or the steps are missing, or no tables"
         raise UsageError(f"{path}: {what}", 'Write out = "DIR", then [set] and a table [[step]] for each step.')
     return document
 
@@ -169,11 +171,14 @@ def _step(path: str | Path, name: str, table: Mapping[str, Any], names: Mapping[
     place = out / f"{name}{command.ending}"
     layers = [("environment", environment(command.config)), (f"{path}", {**given, "out": str(place), "force": "true"})]
     inputs = _filled(table.get("inputs", []), names, path)
+    inputs = [inputs] if isinstance(inputs, str) else inputs
+    if not isinstance(inputs, list) or not all(isinstance(given, str) for given in inputs):
+        raise UsageError(f"step {name}: inputs is neither a name nor a list of names", 'Write inputs = ["{pool}"].')
     try:
         config: Any = resolve(command.config, layers)[0]
     except UsageError as error:
         raise UsageError(f"step {name}: {error.what}", error.hint) from None
-    return Step(name, words, [inputs] if isinstance(inputs, str) else inputs, config, place)
+    return Step(name, words, inputs, config, place)
 
 
 def _filled(value: Any, names: Mapping[str, Any], path: str | Path) -> Any:

@@ -46,9 +46,9 @@ def find_template(folder: Path | None) -> ChatTemplate | None:
         path = folder / "chat_template.jinja"
         if path.is_file():  # transformers gives it precedence too
             texts["default"] = path.read_text(encoding="utf-8")
+        tokens = {name: _content(config[name]) for name in _TOKENS if config.get(name)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CurateError(f"cannot read {path}: {error}", "Mend the file, or give the tokenizer.json alone.") from None
-    tokens = {name: _content(config[name]) for name in _TOKENS if config.get(name)}
     return ChatTemplate(texts, tokens) if "default" in texts else None
 
 

@@ -34,6 +34,7 @@ JOINT = "\n\n"  # between the columns or turns of one document
 
 # What polars writes for values that are no text; half a surrogate pair is a null character to it.
 _NO_TEXT = r"^(?:-?[0-9][0-9.eE+-]*|true|false)$|^[\[{]"
+_PACKED = (b"\x1f", b"x", b"(")  # as gzip, zlib and zstd begin: polars would unpack it, without a bound; no object does
 _NO_ID = r"^-?[0-9]{19,}$|^-?[0-9]*[.eE][0-9.eE+-]*$|^[\[{]"
 
 
@@ -125,7 +126,7 @@ def _halved(lines: Sequence[bytes], index: np.ndarray, wanted: Wanted) -> list[F
 
 def _by_polars(data: bytes, wanted: Wanted) -> pl.DataFrame | None:
     """Return the columns as polars reads them, all as text; None when it refuses a line."""
-    if len(data) > records.MAX_LINE_BYTES:
+    if len(data) > records.MAX_LINE_BYTES or data[:1] in _PACKED:
         return None
     try:
         return pl.read_ndjson(BytesIO(data), schema=dict.fromkeys((*wanted.columns, "id"), pl.String))

@@ -40,13 +40,13 @@ def _parquet(source: Any, _: str, slice_bytes: int, choose: Choose) -> Iterator[
     with pq.ParquetFile(source) as table:
         meta = table.metadata
         names = table.schema_arrow.names
-        first = next(table.iter_batches(SAMPLE), None)
+        first = next(map(_checked, table.iter_batches(SAMPLE)), None)
         columns = choose(_sample(first), names)
         size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
         rows = min(MOST_ROWS, max(1, slice_bytes * meta.num_rows // max(size, 1)))
         if columns == []:  # no column is wanted, but each row is one to account for
             columns = names[:1]
-        for batch in table.iter_batches(rows, columns=columns):
+        for batch in map(_checked, table.iter_batches(rows, columns=columns)):
             yield _frame(batch)
 
 
@@ -56,10 +56,11 @@ def _arrow(source: Any, packed: str, slice_bytes: int, choose: Choose) -> Iterat
     source = pa.memory_map(source) if isinstance(source, str) else source
     if packed == "arrow stream":
         stream = pa.ipc.open_stream(source)
-        schema, batches = stream.schema, iter(stream)
+        schema, unchecked = stream.schema, iter(stream)
     else:
         reader = pa.ipc.open_file(source)
-        schema, batches = reader.schema, (reader.get_batch(i) for i in range(reader.num_record_batches))
+        schema, unchecked = reader.schema, (reader.get_batch(i) for i in range(reader.num_record_batches))
+    batches = map(_checked, unchecked)
     first = next(batches, None)
     columns = choose(_sample(first), schema.names)
     for batch in chain([first] if first is not None else [], batches):
@@ -67,6 +68,12 @@ def _arrow(source: Any, packed: str, slice_bytes: int, choose: Choose) -> Iterat
         rows = min(MOST_ROWS, max(1, slice_bytes * len(batch) // max(wanted.nbytes, 1)))
         for start in range(0, len(batch), rows):
             yield _frame(wanted.slice(start, rows))
+
+
+def _checked(batch: Any) -> Any:
+    """Return a batch whose offsets and texts are sound: unchecked ones of a damaged file end the process."""
+    batch.validate(full=True)
+    return batch
 
 
 def _sample(batch: Any) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def load_groups(path: str | None) -> dict[str, str]:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--sites {path}: {error.strerror}", "Give the path of a TOML file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--sites {path} is not valid TOML: {error}", "Mend the file at the place named.") from None
     lists = all(isinstance(sites, list) and all(isinstance(site, str) for site in sites) for sites in table.values())
     if not lists or not set(table) <= set(GROUPS):
