@@ -19,23 +19,26 @@ step, so that a run that is killed continues with the step it was in.
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from curate.config import as_text, environment, option, options, parse_pair, resolve
-from curate.errors import CurateError, UsageError, unknown_name
+from curate.config import environment, option, options, parse_pair, resolve, resume_option
+from curate.data.fingerprint import file_facts, fingerprint
+from curate.data.lock import drop_lock, take_lock
+from curate.errors import AlreadyFinished, CurateError, UsageError, unknown_name
 from curate.report.progress import Stages
 
 STATE = "run.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _USED = re.compile(r"\{([^{}]*)\}")
 _KEYS = {"name", "run", "inputs"}  # of a step; every other key is an option of its command
-_NO_CHANGE = {"workers", "chunk_size", "force", "strict", "out", "memory", "tmp"}  # options that change no result
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class RunConfig:
         default=(), many=True, parse=parse_pair, metavar="KEY=VALUE",
     )  # fmt: skip
     force: bool = option("run every step again, finished or not", flag=True)
+    resume: bool = resume_option()
+
+    def __post_init__(self) -> None:
+        if self.force and self.resume:
+            raise UsageError("--force and --resume exclude each other", "Leave one of them out.")
 
 
 class Step(NamedTuple):
@@ -82,21 +90,41 @@ class Command(NamedTuple):
 def run_recipe(path: str | Path, config: RunConfig, stages: Stages | None = None) -> list[Done]:
     """Run the steps of the recipe at `path` that are not finished yet; return what became of each.
 
-    Raises UsageError for a recipe that is none, CurateError where a step fails: the steps before it are kept.
+    With `config.resume` a step that was interrupted goes on where it stopped. Raises UsageError for a recipe that is
+    none and while another run of it goes on, CurateError where a step fails: the steps before it are kept.
     """
-    stages = stages or Stages()
     out, steps = read_recipe(path, config.set)
+    with _locked(out):
+        return _run_steps(out, steps, config, stages or Stages())
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    place = Path(os.path.realpath(out))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = take_lock(place.with_name(f".{place.name}.lock"), out)
+    except OSError as error:
+        raise _cannot_write(out, error) from error
+    try:
+        yield
+    finally:
+        drop_lock(lock)
+
+
+def _run_steps(out: Path, steps: Sequence[Step], config: RunConfig, stages: Stages) -> list[Done]:
     state = _load(out / STATE)
     done = []
     for step in steps:
         mark = _mark(step)
         kept = state.get(step.name, {})
-        finished = not config.force and kept.get("mark") == mark and kept["files"] == _files([step.out])
+        finished = not config.force and kept.get("mark") == mark and kept["files"] == file_facts([step.out])
         if not finished:
             stages.say(f"step {step.name}: curate {step.command}")
-            kept = {"mark": mark, "said": _run(step, stages), "seconds": round(sum(stages.seconds.values()), 3)}
+            kept = {"mark": mark, "said": _run(step, stages, resume=config.resume)}
+            kept["seconds"] = round(sum(stages.seconds.values()), 3)
             stages.seconds.clear()
-            state[step.name] = kept | {"files": _files([step.out])}
+            state[step.name] = kept | {"files": file_facts([step.out])}
             _save(out / STATE, state)
         done.append(Done(step.name, step.command, str(step.out), not finished, kept["seconds"], kept["said"]))
     return done
@@ -166,7 +194,7 @@ def _step(path: str | Path, name: str, table: Mapping[str, Any], names: Mapping[
     given = {key.replace("-", "_"): value for key, value in table.items() if key not in _KEYS}
     for key in given:
         if key not in options(command.config):
-            raise unknown_name(f"option of step {name}", key, set(options(command.config)) - {"out", "force"})
+            raise unknown_name(f"option of step {name}", key, set(options(command.config)) - {"out", "force", "resume"})
     given = {key: _filled(value, names, path) for key, value in given.items()}
     place = out / f"{name}{command.ending}"
     layers = [("environment", environment(command.config)), (f"{path}", {**given, "out": str(place), "force": "true"})]
@@ -218,13 +246,15 @@ def _command(words: str) -> Command:
     return Command(module.Config, module.extract, OutputFile, ".jsonl")
 
 
-def _run(step: Step, stages: Stages) -> str:
+def _run(step: Step, stages: Stages, *, resume: bool) -> str:
     """Run a step and return its result in a few words."""
     command = _command(step.command)
-    with command.output(step.out, force=True) as out:
-        result = command.story(step.inputs, step.config, stages)
-        with stages("write"):
-            result.write_into(out.path)
+    try:
+        result = produce(command.story, step.inputs, replace(step.config, resume=resume), stages, command.output)
+    except AlreadyFinished as finished:  # it was killed before the state was saved
+        return _in_short(step.command, json.loads(finished.report.read_bytes()))
+    except UsageError as error:
+        raise UsageError(f"step {step.name}: {error.what}", error.hint) from error
     for note in [*result.report["notes"], *result.report.get("advice", ())]:
         stages.say(note)
     return _in_short(step.command, result.report)
@@ -244,48 +274,21 @@ def _in_short(command: str, report: Mapping[str, Any]) -> str:
     return f"{size(what)} unique tokens of {size(of)}{plan}"
 
 
-# -- What a step depends on --------------------------------------------------------------------------------------------
+# -- What is finished --------------------------------------------------------------------------------------------------
 
 
 def _mark(step: Step) -> dict[str, Any]:
     """Return what the result of a step depends on, as JSON holds it."""
     from curate import __version__
 
-    settings = {f.name: as_text(getattr(step.config, f.name)) for f in fields(step.config) if f.name not in _NO_CHANGE}
-    read = [*step.inputs, *(part for value in settings.values() for part in _texts(value))]
-    return {"command": step.command, "inputs": step.inputs, "options": settings, "version": __version__,
-            "files": _files(map(Path, read))}  # fmt: skip
-
-
-def _texts(value: Any) -> list[str]:
-    """Return the texts of an option, which may be names of files; of KEY=VALUE and NAME:ARGUMENT the parts too."""
-    parts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    pieces = {piece for part in map(str, parts) for piece in (part, part.split("=")[-1], part.split(":")[-1])}
-    return sorted(pieces - {""})
-
-
-def _files(paths: Iterable[Path]) -> dict[str, list[int]]:
-    """Return size and time of every file that `paths` name: files, directories with all below, and globs."""
-    facts = {str(file): file.stat() for path in paths for file in _below(str(path))}
-    return {name: [facts[name].st_size, facts[name].st_mtime_ns] for name in sorted(facts)}
-
-
-def _below(name: str) -> list[Path]:
-    """Return the files that a name stands for; a text that names nothing stands for none."""
-    import glob
-
-    try:
-        found = [Path(match) for match in glob.glob(name, recursive=True)] or [Path(name)]
-        return [file for path in found for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
-    except (OSError, ValueError):  # too long for a name, or with a NUL
-        return []
+    return {"command": step.command, "version": __version__, **fingerprint(step.inputs, step.config)}
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
         state = json.loads(path.read_bytes())
         return {name: dict(kept) for name, kept in state["steps"].items() if {"mark", "files", "said"} <= set(kept)}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # nothing is known to be finished
 
 
@@ -297,6 +300,8 @@ def _save(path: Path, state: Mapping[str, Any]) -> None:
         write_json(beside, {"schema_version": SCHEMA_VERSION, "steps": state})
         beside.replace(path)
     except OSError as error:
-        raise CurateError(
-            f"cannot write {path}: {error.strerror or error}", "Give another out in the recipe."
-        ) from error
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> CurateError:
+    return CurateError(f"cannot write {path}: {error.strerror or error}", "Give another out in the recipe.")

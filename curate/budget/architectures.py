@@ -15,6 +15,7 @@ from curate.budget.shapes import Latent, Shape
 from curate.errors import CurateError, UsageError, unknown_name
 
 Config = Mapping[str, Any]
+_LARGEST = 10**9  # of any size; our choice, far above every model
 
 
 def _experts(config: Config) -> int:
@@ -113,7 +114,8 @@ def _dense_layers(config: Config) -> int:
         config.get("decoder_sparse_step", 1),
         config.get("mlp_only_layers"),
     )
-    return sum(1 for layer in range(layers) if layer in (dense or []) or (layer + 1) % every)
+    named = {layer for layer in dense or () if 0 <= layer < layers and (layer + 1) % every == 0}
+    return int(layers - layers // every + len(named))
 
 
 def _qwen2_moe(config: Config) -> Shape:
@@ -194,7 +196,7 @@ def read_shape(path: str | Path) -> Shape:
     except OSError as error:
         hint = "Give a config.json or the directory that holds it, or --params."
         raise CurateError(f"cannot read the model config {path}: {error.strerror}", hint) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CurateError(f"the model config {path} is not JSON: {error}", "Give --params instead.") from error
     if not isinstance(config, dict):
         raise CurateError(f"{path} holds a {type(config).__name__}, not the object of a model config")
@@ -206,25 +208,30 @@ def _shape(config: Config, where: str) -> Shape:
     kind = config.get("model_type")
     if kind is None:
         raise UsageError(f"{where} has no model_type", f"Known: {', '.join(sorted(READERS))}")
-    if kind not in READERS:
+    if not isinstance(kind, str) or kind not in READERS:
         error = unknown_name(f"model_type in {where}:", str(kind), READERS)
         raise UsageError(error.what, f"{error.hint}. Or give --params.")
     try:
         shape = READERS[kind](config)
     except KeyError as error:
         raise CurateError(f"{where} ({kind}) has no {error}", "Give --params instead.") from error
-    except TypeError as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise CurateError(f"{where} ({kind}) holds a size that is no number: {error}") from error
-    for name in ("layers", "width", "heads", "ff", "vocab"):
-        size = getattr(shape, name)
-        if not isinstance(size, int) or size < 1:
-            raise CurateError(f"{where} ({kind}): {name} = {size!r} should be a whole number >= 1")
-    for name in ("kv_heads", "head_dim", "experts", "experts_active", "expert_ff", "shared_ff", "positions"):
-        size = getattr(shape, name)
-        if not isinstance(size, int) or size < 0:
-            raise CurateError(f"{where} ({kind}): {name} = {size!r} should be a whole number >= 0")
+    _check_sizes(shape, f"{where} ({kind})")
     if shape.experts_active > shape.experts:
         raise CurateError(
             f"{where} ({kind}): experts_active = {shape.experts_active} should be <= experts = {shape.experts}"
         )
     return shape
+
+
+def _check_sizes(shape: Shape, where: str) -> None:
+    """Raise CurateError for a size that is no whole number, or that no model has."""
+    sizes = {name: (getattr(shape, name), 1) for name in ("layers", "width", "heads", "ff", "vocab")}
+    for name in ("kv_heads", "head_dim", "experts", "experts_active", "expert_ff", "shared_ff", "positions"):
+        sizes[name] = (getattr(shape, name), 0)
+    sizes["dense_layers"] = (shape.dense_layers, 0)
+    sizes |= {f"latent.{name}": (size, 0) for name, size in (vars(shape.latent) if shape.latent else {}).items()}
+    for name, (size, least) in sizes.items():
+        if not isinstance(size, int) or not least <= size <= _LARGEST:
+            raise CurateError(f"{where}: {name} = {size!r} should be a whole number from {least} to {_LARGEST:,}")

@@ -84,7 +84,7 @@ def load_fit(path: Path) -> Mapping[str, Any]:
     """Return what `curate fit --json` wrote to `path`."""
     try:
         fit = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CurateError(f"cannot read the fitted law {path}: {error}", WRITE_ONE) from error
     if not isinstance(fit, dict) or not isinstance(fit.get("parameters"), dict) or "law" not in fit:
         raise CurateError(f"{path} is not the JSON of a fit", WRITE_ONE)
@@ -100,13 +100,24 @@ def _own(fit: Mapping[str, Any], path: Path) -> LawSet:
     if law == "kaplan":
         return LawSet(joint=_law(fit, kaplan.JOINT, str(path)))
     if law == "repetition":
+        surface = str(fit.get("surface", "muennighoff2023.c4"))
         own = _law(fit, repetition.REPETITION, str(path))
         bounds = fit["parameters"]["R_D_star"]
-        low, high = bounds.get("low"), bounds.get("high")
+        low, high = _number(bounds, "low", str(path)), _number(bounds, "high", str(path))
         if low is not None:  # no upper end: a repeat may be worth a fresh token
             own = replace(own, fitted={**own.fitted, "R_D_star": (float(low), float(high or 1e9))})
-        return LawSet(repetition=own, repeated_surface=load_surface(fit.get("surface", "muennighoff2023.c4")))
+        return LawSet(repetition=own, repeated_surface=load_surface(surface))
     raise UsageError(f"{path} is a fit of {law!r}; a plan uses chinchilla, kaplan or repetition")
+
+
+def _number(entry: Mapping[str, Any], name: str, where: str) -> float | None:
+    """Return an end of an interval, None where it has none."""
+    value = entry.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or not abs(value) < math.inf:
+        raise CurateError(f"{where}: {name} = {value!r} should be a number", WRITE_ONE)
+    return float(value)
 
 
 def _law(fit: Mapping[str, Any], model: Law, where: str) -> Law:
@@ -117,9 +128,12 @@ def _law(fit: Mapping[str, Any], model: Law, where: str) -> Law:
         value = entry.get("value") if isinstance(entry, dict) else None
         if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
             raise CurateError(f"{where}: parameter {constant.symbol} = {value!r} should be a number > 0")
-        low, high = entry.get("low"), entry.get("high")
+        low, high = _number(entry, "low", where), _number(entry, "high", where)
         upper = "no upper end" if high is None else f"{high:.4g}"
         error = "no interval" if low is None else f"95 %: {low:.4g} to {upper}"
         constants.append(Constant(constant.symbol, float(value), constant.unit, error, where))
-    fitted = {name: (float(low), float(high)) for name, (low, high) in fit.get("range", {}).items()}
+    try:
+        fitted = {name: (float(low), float(high)) for name, (low, high) in fit.get("range", {}).items()}
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise CurateError(f"{where}: range should hold the lowest and highest value of each quantity", WRITE_ONE) from None
     return Law(f"own.{fit['law']}", model.formula, f"your runs ({where})", tuple(constants), fitted)

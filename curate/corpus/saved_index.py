@@ -94,7 +94,7 @@ def _checked_sizes(index: DuplicateIndex, directory: Path) -> dict[str, int]:
     try:
         saved = json.loads(path.read_bytes())
         sizes = {name: int(saved["bytes"][name]) for name in _COLUMNS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CurateError(
             f"{directory} is no saved index: {error}", "Give a directory that --save-index wrote"
         ) from None

@@ -18,7 +18,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import orjson
@@ -58,6 +58,13 @@ class Piece(NamedTuple):
     data: bytes
     spans: list[tuple[int, int, int]] | None = None
     fault: str | None = None
+
+
+class Faulty(Protocol):
+    """A stream that tells, once it is read, why its bytes end too early (None: they do not)."""
+
+    @property
+    def fault(self) -> str | None: ...
 
 
 class Unparsable(ValueError):
@@ -110,7 +117,7 @@ def pieces(stream: PlainBytes, chunk_bytes: int) -> Iterator[Piece]:
     start = len(BOM) if head.startswith(BOM) else 0
     blocks = chain([head[start:]], blocks)
     if layout == "lines":
-        return _lines(blocks, start, stream, chunk_bytes)
+        return line_pieces(blocks, stream, chunk_bytes, start)
     return _elements(_Window(blocks, start, chunk_bytes), layout == "array", one_line, stream)
 
 
@@ -163,10 +170,13 @@ def _parses(raw: bytes) -> bool:
     return True
 
 
-def _lines(blocks: Iterable[bytes], start: int, stream: PlainBytes, chunk_bytes: int) -> Iterator[Piece]:
+def line_pieces(
+    blocks: Iterable[bytes], stream: Faulty, chunk_bytes: int, offset: int = 0, line: int = 1
+) -> Iterator[Piece]:
+    """Cut the blocks of JSON lines into pieces; the first line begins at byte `offset` of the plain text."""
     parts: list[bytes] = []
     size = tail = skipped = 0  # bytes in parts; of them, after the last newline; of a line that is too long
-    line, offset, beginning = 1, start, b""
+    beginning = b""
     for block in blocks:
         if skipped:
             end = block.find(b"\n")
@@ -224,10 +234,10 @@ class _Window:
         self.data = b"".join(parts)
         return any(parts[1:])
 
-    def drain(self) -> None:
-        """Read to the end and hold nothing: whoever reads the file takes its digest."""
-        for _ in self._blocks:
-            pass
+    def drain(self, position: int) -> None:
+        """Read to the end, for the digest of the file; of it hold what is kept of the fault at `position`."""
+        for block in self._blocks:
+            self.data += block[: max(0, position + KEPT_BYTES - len(self.data))]
 
 
 def _elements(window: _Window, array: bool, one_line: bool, stream: PlainBytes) -> Iterator[Piece]:
@@ -239,7 +249,7 @@ def _elements(window: _Window, array: bool, one_line: bool, stream: PlainBytes) 
             yield Piece(window.line, window.offset, window.data, _placed(window, spans, number if one_line else None))
             number += len(spans)
         if reason:
-            window.drain()
+            window.drain(position)
             break
     else:
         ended = state == "end" or (state == "value" and not window.data)

@@ -70,7 +70,7 @@ def _load(path: str | os.PathLike[str], mark: str) -> list[Pick]:
         found, picks = kept["fingerprint"], [(int(row), float(gap)) for row, gap in kept["picks"]]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         raise UsageError(f"{path} holds no picks to continue from", "Give another path, or delete it.") from None
     if found != mark:
         raise UsageError(

@@ -80,6 +80,7 @@ def test_files_of_rows(file):
     assert (whole is None) == (parts is None)
     if whole is not None and parts is not None:
         assert_frame_equal(whole.frame, parts.frame)
+        assert_frame_equal(whole.unreadable, parts.unreadable)
         assert whole.sources == parts.sources
     survives(lambda: read_records([path]))
 

@@ -139,7 +139,7 @@ def module_types(folder: Path) -> list[str]:
     listing = folder / "modules.json"
     try:
         return [str(module["type"]) for module in json.loads(listing.read_bytes())] if listing.exists() else []
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise CurateError(f"{listing} cannot be read: {error!r}", "Save the model anew.") from error
 
 

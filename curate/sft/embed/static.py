@@ -70,7 +70,7 @@ def is_static(folder: Path) -> bool:
         return True
     try:
         return bool(json.loads((folder / "config.json").read_bytes()).get("model_type") == "model2vec")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 
