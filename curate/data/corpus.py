@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -26,7 +26,7 @@ from curate.data import records
 from curate.data.chunks import object_chunks, total_bytes
 from curate.data.columns import SAMPLE, Wanted, find_columns
 from curate.data.documents import Part
-from curate.data.files import DATA_SUFFIXES, MAGIC_BYTES, TABLE_SUFFIXES, Input, PlainBytes, packing, resolve
+from curate.data.files import DATA_SUFFIXES, MAGIC_BYTES, TABLE_SUFFIXES, Input, PlainBytes, Stream, packing, resolve
 from curate.data.manifest import MANIFEST
 from curate.data.plain import plain_pieces
 from curate.data.records import Piece, Unparsable
@@ -51,7 +51,7 @@ class Corpus:
     document: str | None = None
     chunk_bytes: int = 16 << 20
     all_columns: bool = False  # of tables: for writing
-    streams: dict[int, PlainBytes] = field(default_factory=dict)
+    streams: dict[int, PlainBytes | Stream] = field(default_factory=dict)
     wanted: dict[int, Wanted | None] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
@@ -61,16 +61,7 @@ class Corpus:
 
     def bundles(self) -> Iterator[list[Part]]:
         """Yield the parts in bundles of about `chunk_bytes`, in order of sources and lines."""
-        bundle: list[Part] = []
-        size = 0
-        for part in self.parts():
-            if bundle and size + part.size > self.chunk_bytes:
-                yield bundle
-                bundle, size = [], 0
-            bundle.append(part)
-            size += part.size
-        if bundle:
-            yield bundle
+        return bundled(self.parts(), self.chunk_bytes)
 
     def parts(self) -> Iterator[Part]:
         """Yield the parts of all sources in their order."""
@@ -80,7 +71,7 @@ class Corpus:
                 yield from self._object_parts(index, item, done)
                 continue
             try:
-                with _open(item) as file:
+                with open_input(item) as file:
                     yield from self._file_parts(index, item, file, done)
             except OSError as error:
                 raise CurateError(f"{item.name}: cannot be read: {error.strerror or error}") from error
@@ -95,7 +86,7 @@ class Corpus:
 
     def _file_parts(self, index: int, item: Input, file: BinaryIO, done: int) -> Iterator[Part]:
         stream = self.streams[index] = PlainBytes(file, item.name, self.chunk_bytes)
-        packed = _packing(item, file)
+        packed = packing_of(item, file)
         if packed in ("parquet", "arrow", "arrow stream"):
             if item.kind == "file":  # a remote one would be fetched twice
                 stream.hash_all()
@@ -150,6 +141,20 @@ class Corpus:
     def wanted_of(self, index: int) -> Wanted:
         """Return where the text of a source is, once its first records were seen."""
         return self.wanted[index] or _TEXT
+
+
+def bundled(parts: Iterable[Part], chunk_bytes: int) -> Iterator[list[Part]]:
+    """Yield parts in bundles of about `chunk_bytes`."""
+    bundle: list[Part] = []
+    size = 0
+    for part in parts:
+        if bundle and size + part.size > chunk_bytes:
+            yield bundle
+            bundle, size = [], 0
+        bundle.append(part)
+        size += part.size
+    if bundle:
+        yield bundle
 
 
 def open_corpus(
@@ -219,7 +224,8 @@ def _remote(url: str) -> list[Input]:
     return [Input(name, "remote", name) for name in map(system.unstrip_protocol, paths)]
 
 
-def _open(item: Input) -> AbstractContextManager[BinaryIO]:
+def open_input(item: Input) -> AbstractContextManager[BinaryIO]:
+    """Open what a user named: a file, stdin or a URL."""
     if item.kind == "stdin":
         return nullcontext(sys.stdin.buffer)
     if item.kind == "remote":
@@ -230,7 +236,8 @@ def _open(item: Input) -> AbstractContextManager[BinaryIO]:
     return open(item.value, "rb")
 
 
-def _packing(item: Input, file: BinaryIO) -> str:
+def packing_of(item: Input, file: BinaryIO) -> str:
+    """Say how an open file is packed (stdin: empty, which is never packed); it stands at its beginning afterwards."""
     if item.kind == "stdin":
         return ""
     head = file.read(MAGIC_BYTES)

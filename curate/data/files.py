@@ -160,6 +160,20 @@ def packing(head: bytes) -> str:
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "plain")
 
 
+class Stream(NamedTuple):
+    """What is known of a file that was read to its end: see `PlainBytes`."""
+
+    name: str
+    size: int
+    sha256: str
+    fault: str | None
+
+    @classmethod
+    def of(cls, stream: Any) -> Stream:
+        """Return what a stream that was used up tells."""
+        return cls(stream.name, stream.size, stream.sha256, stream.fault)
+
+
 class PlainBytes:
     """The plain bytes of an open file, unpacked, in blocks of at most about `block_bytes`.
 

@@ -63,8 +63,7 @@ class Piece(NamedTuple):
 class Faulty(Protocol):
     """A stream that tells, once it is read, why its bytes end too early (None: they do not)."""
 
-    @property
-    def fault(self) -> str | None: ...
+    fault: str | None
 
 
 class Unparsable(ValueError):

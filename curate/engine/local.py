@@ -46,7 +46,7 @@ def map_chunks(fn: Callable[..., Any], chunks: Iterable[Any], workers: int, setu
 
 
 def _inline(fn: Callable[..., Any], numbered: Iterable[tuple[int, Any]], setup: _Setup) -> Iterator[Any]:
-    work = _with_state(fn, setup)
+    work = with_state(fn, setup)
     for number, chunk in numbered:
         with _named(number):
             result = work(chunk)
@@ -109,7 +109,7 @@ def _named(number: int) -> Iterator[None]:
         raise CurateError(f"chunk {number} failed: {type(error).__name__}: {error}") from error
 
 
-def _with_state(fn: Callable[..., Any], setup: _Setup) -> Callable[[Any], Any]:
+def with_state(fn: Callable[..., Any], setup: _Setup) -> Callable[[Any], Any]:
     """Return what to do with a chunk; `setup` runs with the first one, so that its error is told like any other."""
     state = cache(setup) if setup else None
     return (lambda chunk: fn(chunk, state())) if state else fn
@@ -117,7 +117,7 @@ def _with_state(fn: Callable[..., Any], setup: _Setup) -> Callable[[Any], Any]:
 
 def _start(fn: Callable[..., Any], setup: _Setup) -> None:
     global _work
-    _work = _with_state(fn, setup)
+    _work = with_state(fn, setup)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -1,0 +1,143 @@
+"""Map a function over chunks on a Ray cluster, or on a small one that is started on this machine.
+
+Decisions:
+- Ray tasks do the work: Ray finds them a free CPU, and runs them again elsewhere when a worker or a node is lost. An
+  actor that lost its node would wait for ever for a CPU of its own. Ray keeps the process of a task for the next one,
+  so that a state (a model, a tokenizer) is made once in each process, and with `gpus` once for each GPU.
+- Results come in input order; at most two chunks for each CPU of the cluster are in flight. A chunk may give several
+  results, one after the other (`stream_chunks`), so that a chunk of any size takes bounded memory.
+- A chunk is tried four times: one that kills its worker each time would otherwise be tried for ever.
+- Ray says nothing on stdout, where our result goes, and nothing about what it mends itself. It reports no usage.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from curate.engine.local import with_state
+from curate.errors import CurateError, MissingExtra, UsageError
+
+_Setup = Callable[[], Any] | None
+
+_RETRIES = 3
+_THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS")
+_held: dict[str, Callable[[Any], Iterator[Any]]] = {}  # in a worker: what it does with a chunk, by the name of the map
+
+
+def connect(address: str | None, workers: int) -> None:
+    """Connect to the cluster at `address` (auto, host:port, ray://…), or start one of `workers` CPUs on this machine.
+
+    The connection stays for further calls and ends with this process; one that is there already is used as it is.
+    Raises MissingExtra where Ray is not installed, CurateError where no cluster answers.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of what will come
+    try:
+        import ray
+        from ray._private import worker
+    except ImportError:
+        raise MissingExtra("--engine ray", "ray", "ray") from None
+    if ray.is_initialized():
+        return
+    worker.print_to_stdstream = lambda *_, **__: None  # it prints on stdout which workers died
+    one_thread = {"env_vars": dict.fromkeys(_THREADS, "1")}  # in each worker: there are as many workers as CPUs
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "runtime_env": one_thread}
+    try:
+        if address is None:
+            ray.init(num_cpus=workers, include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        where = "can be started on this machine" if address is None else f"answers at {address}"
+        raise CurateError(
+            f"no Ray cluster {where}: {next(iter(str(error).splitlines()), type(error).__name__)}",
+            "Start one with: ray start --head, or leave out --address to use this machine alone.",
+        ) from error
+
+
+def resource(kind: str) -> int:
+    """Return how many CPUs or GPUs (`kind` is CPU or GPU) the cluster has now."""
+    import ray
+
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return int(total.get(kind, 0))
+
+
+def map_chunks(fn: Callable[..., Any], chunks: Iterable[Any], workers: int, setup: _Setup = None) -> Iterator[Any]:
+    """Yield `fn(chunk)` for each chunk, in input order; with `setup`, `fn(chunk, state)`.
+
+    `setup()` makes the `state` that a worker holds. How many there are is for the cluster to say: `workers` is only
+    checked, as by the local engine. `fn`, `setup`, chunks and results must pickle.
+
+    Raises CurateError that names the chunk when `fn` fails or its workers die (one from `fn` passes as it is).
+    """
+    if workers < 1:
+        raise UsageError(f"workers is {workers}, and must be at least 1", "Try --workers 2")
+    return stream_chunks(partial(_one, fn), chunks, setup)
+
+
+def _one(fn: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
+    yield fn(*arguments)
+
+
+def stream_chunks(
+    fn: Callable[..., Iterator[Any]], chunks: Iterable[Any], setup: _Setup = None, gpus: int = 0
+) -> Iterator[Any]:
+    """Yield what `fn(chunk)` yields, chunk after chunk; with `gpus`, each worker has so many; else as `map_chunks`."""
+    import ray
+
+    work = ray.put(pickle.dumps((fn, setup)))
+    options = {"num_gpus": gpus, "max_calls": 0} if gpus else {"num_cpus": 1}
+    task = ray.remote(_run).options(num_returns="streaming", max_retries=_RETRIES, **options)
+    flight = 2 * max(resource("GPU") // gpus if gpus else resource("CPU"), 1)
+    pending: deque[tuple[int, Any]] = deque()
+    try:
+        for number, chunk in enumerate(chunks, start=1):
+            pending.append((number, task.remote([work], number, pickle.dumps(chunk))))
+            if len(pending) == flight:
+                yield from _results(*pending.popleft())
+        while pending:
+            yield from _results(*pending.popleft())
+    finally:  # an error, or a consumer that stops early: do not work on what nobody wants
+        for _, results in pending:
+            ray.cancel(results, force=True)
+
+
+def _results(number: int, results: Any) -> Iterator[Any]:
+    import ray
+    from ray.exceptions import RayError
+
+    for ref in results:
+        try:
+            value = pickle.loads(ray.get(ref))
+        except RayError as error:
+            raise CurateError(
+                f"the workers for chunk {number} died: {type(error).__name__}",
+                "Out of memory? Let fewer run at once: --workers 1, or fewer CPUs for each node of the cluster.",
+            ) from error
+        if isinstance(value, CurateError):
+            raise value
+        yield value
+
+
+def _run(work: list[Any], number: int, chunk: bytes) -> Iterator[bytes]:
+    """Work on a chunk, in a worker; an error is the last result."""
+    import ray
+
+    name = work[0].hex()
+    try:
+        if name not in _held:
+            _held.clear()  # what an earlier map held
+            _held[name] = with_state(*pickle.loads(ray.get(work[0])))
+        for result in _held[name](pickle.loads(chunk)):
+            yield pickle.dumps(result, protocol=5)
+    except CurateError as error:
+        yield pickle.dumps(error)
+    except Exception as error:
+        yield pickle.dumps(CurateError(f"chunk {number} failed: {type(error).__name__}: {error}"))
