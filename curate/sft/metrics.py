@@ -13,7 +13,10 @@ beat: Zhao et al. 2024, arXiv 2402.04833), and a difference from chance of more 
 - with `all`: `novelsum` (`novelsum.py`), and `vendi` (Friedman & Dieng 2022, arXiv 2210.02410), the effective number of
   distinct rows.
 
-What compares a selection with itself looks at 4,000 rows of it at most, evenly spread, against all others.
+All selections are measured in one pass: rows that the same ones hold stand side by side and meet each row of the pool
+once, so seven halves of a pool cost as much as the pool, and not 3.5 times that. The pass tells near-duplicates too,
+where 4,000 or more rows of a selection are among the compared ones. Whatever else compares a selection with itself
+looks at 4,000 rows of it at most, evenly spread, against all others.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ import numpy as np
 import polars as pl
 
 from curate.engine.blocks import map_blocks, one_blas_thread
-from curate.sft.coverage import compared_rows, coverage, mean_and_sd, screened
+from curate.sft.coverage import compared_rows, coverage, mean_and_sd
 from curate.sft.distance import F32, F64, I64, squared_norms
 from curate.sft.novelsum import novelsum
 
@@ -34,6 +37,7 @@ NEAR = 0.95  # cosine
 COVERAGE = ("radius", "p95", "mean")
 _JUDGED = 4_000  # rows: the standard error of a share of 1 % is then below 0.2 %
 _SCREEN = 2**20  # float32 cosines of one block: 4 MB
+_TILE = 2**12  # selected rows that others are held against at a time: 4 MB at 256 dimensions
 
 
 @dataclass(frozen=True)
@@ -91,35 +95,84 @@ def compare(
     `row_facts`. picked: (k,). level: that of --metrics. Prior validation of data is assumed.
     """
     norms, rows = squared_norms(X), compared_rows(len(X))
-    some = X[rows]
-    reference = np.unique(some, axis=0) if level == "all" else None
+    k, m = len(picked), len(candidates)
+    selections = [picked, *(np.random.default_rng(seed).choice(m, k, replace=False) for seed in seeds)]
+    if level != "none":
+        selections.append(np.argsort(-facts["answer_bytes"].to_numpy(), kind="stable")[:k])
+    selections = [np.sort(selection) for selection in selections]  # the last bits of a sum depend on the order
+    nearest = nearest_other(X, norms, rows, [candidates[selection] for selection in selections], workers)
+    reference = np.unique(X[rows], axis=0) if level == "all" else None
 
-    def measure(selection: I64) -> dict[str, float]:
-        selection = np.sort(selection)  # the last bits of a sum depend on the order
+    def measure(selection: I64, squared: F64, cosine: F32) -> dict[str, float]:
         chosen = candidates[selection]
-        squared, cosine = screened(some, norms[rows], X[chosen], norms[chosen], workers)
-        squared[np.isin(rows, chosen)] = 0
-        told = coverage(np.sqrt(squared))
+        inside = np.isin(rows, chosen)
+        told = coverage(np.sqrt(np.where(inside, 0, squared)))
         if level == "none":
             return told
-        Z = X[chosen]
-        told["facility_location"] = float(np.maximum(cosine, 0).mean(dtype=np.float64))
-        told["near_duplicates"] = near_duplicates(Z, workers)
+        similarity = np.where(inside, norms[rows], np.maximum(cosine, 0))
+        told["facility_location"] = float(similarity.mean(dtype=np.float64))
+        near = cosine[inside] >= NEAR
+        told["near_duplicates"] = float(near.mean()) if len(near) >= _JUDGED else near_duplicates(X[chosen], workers)
         told |= composition(facts[selection])
         if reference is not None:
-            told |= {"novelsum": novelsum(Z, reference, compared_rows(len(Z), _JUDGED), workers), "vendi": vendi(Z)}
+            Z = X[chosen]
+            told |= {"novelsum": novelsum(Z, reference, compared_rows(k, _JUDGED), workers), "vendi": vendi(Z)}
         return told
 
-    k, m = len(picked), len(candidates)
-    draws = [np.random.default_rng(seed).choice(m, k, replace=False) for seed in seeds]
-    longest = None if level == "none" else np.argsort(-facts["answer_bytes"].to_numpy(), kind="stable")[:k]
-    return Comparison(
-        rows=len(rows),
-        seeds=list(seeds),
-        selected=measure(picked),
-        random=[measure(draw) for draw in draws],
-        longest=None if longest is None else measure(longest),
-    )
+    selected, *others = (measure(*each) for each in zip(selections, *nearest, strict=True))
+    longest = None if level == "none" else others.pop()
+    return Comparison(rows=len(rows), seeds=list(seeds), selected=selected, random=others, longest=longest)
+
+
+def nearest_other(X: F32, norms: F64, rows: I64, selections: Sequence[I64], workers: int = 1) -> tuple[F64, F32]:
+    """Return what the `rows` of `X` (n, d) have nearest to them in each of the selections, themselves left out.
+
+    That is their squared distance to a selected row, and their largest dot product with one, both in float32 and of
+    shape (selections, rows); infinite where there is no other. norms: from `squared_norms`. At most 63 selections.
+    """
+    held_by = np.zeros(len(X), dtype=np.int64)
+    for bit, selection in enumerate(selections):
+        held_by[selection] |= 1 << bit
+    held = np.flatnonzero(held_by)
+    order = held[np.argsort(held_by[held], kind="stable")]
+    place = np.full(len(X), -1)
+    place[order] = np.arange(len(order))
+    some, own = X[rows], place[rows]
+    squared = np.full((len(selections), len(rows)), np.inf, dtype=np.float32)
+    largest = np.full((len(selections), len(rows)), -np.inf, dtype=np.float32)
+    for begin in range(0, len(order), _TILE):
+        tile = order[begin : begin + _TILE]
+        held_alike, starts = np.unique(held_by[tile], return_index=True)
+        least, most = _nearest_in_groups(some, own - begin, X[tile], norms[tile], starts, workers)
+        for bit in range(len(selections)):
+            ours = (held_alike >> bit) & 1 == 1
+            squared[bit] = np.minimum(squared[bit], least[ours].min(axis=0, initial=np.inf))
+            largest[bit] = np.maximum(largest[bit], most[ours].max(axis=0, initial=-np.inf))
+    return np.maximum(squared + norms[rows], 0), largest
+
+
+def _nearest_in_groups(
+    A: F32, itself: I64, centers: F32, center_norms: F64, starts: I64, workers: int
+) -> tuple[F32, F32]:
+    """Return the least |c|² - 2 a·c and the largest a·c of each row of `A` in each group of `centers`: (groups, rows).
+
+    A group ends where the next one `starts`. itself: where a row stands among the centers, if it does.
+    """
+    squares = center_norms.astype(np.float32)
+
+    def block(start: int, stop: int) -> tuple[F32, F32]:
+        screen = A[start:stop] @ centers.T
+        own = itself[start:stop]
+        there = np.flatnonzero((own >= 0) & (own < len(centers)))
+        screen[there, own[there]] = -np.inf
+        products = np.maximum.reduceat(screen, starts, axis=1)
+        screen *= -2
+        screen += squares
+        return np.minimum.reduceat(screen, starts, axis=1).T, products.T
+
+    parts = map_blocks(block, len(A), max(64, _SCREEN // len(centers)), workers)
+    least, most = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+    return least, most
 
 
 def row_facts(offered: pl.DataFrame, clusters: np.ndarray | None) -> pl.DataFrame:

@@ -15,8 +15,9 @@ from rich.console import Console
 import curate
 from curate.report.console import print_selection
 from curate.sft import metrics
-from curate.sft.coverage import coverage, nearest_selected
-from curate.sft.metrics import compare, composition, entropy, near_duplicates, row_facts, vendi
+from curate.sft.coverage import compared_rows, coverage, nearest_selected
+from curate.sft.distance import squared_norms
+from curate.sft.metrics import compare, composition, entropy, near_duplicates, nearest_other, row_facts, vendi
 from curate.sft.novelsum import novelsum
 
 
@@ -99,6 +100,43 @@ def test_each_metric_is_what_its_definition_says(seed):
         assert told["cluster_entropy"] == pytest.approx(entropy_reference([row % 4 for row in rows.tolist()]))
         assert told["vendi"] == pytest.approx(vendi_reference(X[chosen]), rel=1e-6)
         assert told["novelsum"] == pytest.approx(novelsum_reference(X[chosen], X), rel=1e-4)
+
+
+def nearest_other_reference(X: np.ndarray, rows: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row the squared distance to the nearest other of the `chosen`, and the largest dot product."""
+    wide = X.astype(np.float64)
+    others = [wide[chosen[chosen != row]] for row in rows]
+    squared = [min((((wide[row] - Z) ** 2).sum(axis=1)), default=np.inf) for row, Z in zip(rows, others, strict=True)]
+    return np.array(squared), np.array(
+        [max(Z @ wide[row], default=-np.inf) for row, Z in zip(rows, others, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("tile", [1, 7, 4096])
+@pytest.mark.parametrize("size", [1, 12, 60])
+def test_selections_that_overlap_are_measured_together(tile, size, monkeypatch):
+    """Seven selections, one of them twice, in tiles of any width: each row's nearest other one, by the definition."""
+    monkeypatch.setattr(metrics, "_TILE", tile)
+    X, rows = unit(60, 8), np.arange(3, 60, 2)
+    selections = [np.random.default_rng(seed).choice(60, size, replace=False) for seed in (1, 2, 3, 4, 5, 6, 1)]
+    squared, largest = nearest_other(X, squared_norms(X), rows, selections)
+    for got_squared, got_largest, chosen in zip(squared, largest, selections, strict=True):
+        wanted = nearest_other_reference(X, rows, chosen)
+        np.testing.assert_allclose(got_squared, wanted[0], atol=1e-5)
+        np.testing.assert_allclose(got_largest, wanted[1], atol=1e-6)
+
+
+def test_near_duplicates_of_a_large_selection_come_from_the_compared_rows(monkeypatch):
+    """Where enough selected rows are compared ones, these alone tell the share; else a sample of the selection does."""
+    X, facts, picked = unit(90, 8), facts_of(90), np.arange(60)
+    monkeypatch.setattr("curate.sft.coverage._COMPARED", 45)
+    inside = np.intersect1d(compared_rows(90), picked)
+    wide = X.astype(np.float64)
+    near = [any(wide[i] @ wide[j] >= 0.95 for j in picked if j != i) for i in inside]
+    monkeypatch.setattr(metrics, "_JUDGED", len(inside))
+    assert compare(X, np.arange(90), facts, picked, [1]).selected["near_duplicates"] == np.mean(near)
+    monkeypatch.setattr(metrics, "_JUDGED", len(inside) + 1)
+    assert compare(X, np.arange(90), facts, picked, [1]).selected["near_duplicates"] == near_duplicates(X[picked])
 
 
 def test_the_numbers_do_not_depend_on_workers_or_the_order_of_picks():
