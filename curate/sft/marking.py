@@ -7,14 +7,15 @@ vectors. Near-duplicates differ, so they come after the rules: the one that stay
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from curate.data.checkpoint import Checkpoint
 from curate.data.read import Rows
 from curate.data.tasks import read_definitions
 from curate.data.tokenizer import Tokenizer
@@ -27,6 +28,7 @@ from curate.sft.distance import F32
 from curate.sft.duplicates import mark_exact, mark_near, mark_semantic
 from curate.sft.evaluation import Item, read_items
 from curate.sft.map import place_rows
+from curate.sft.measures import Measures
 from curate.sft.tokens import count_tokens, load_tokenizer
 from curate.sft.vectors import VectorSource, vector_source
 
@@ -86,6 +88,12 @@ def _score_model(config: SelectConfig, advance: Advance) -> Scorer | None:
     return score.load(config.score, device=config.device, workers=config.workers, on_progress=advance)
 
 
+def _kept_scorer(scorer: Scorer, kept: Checkpoint) -> Scorer:
+    from curate.sft.score import Scores
+
+    return lambda prompts, answers: Scores(**kept.once("scores", lambda: scorer(prompts, answers)._asdict()))
+
+
 def mark_by_text(rows: Rows, tools: Tools, config: SelectConfig, stages: Stages, facts: Facts) -> pl.DataFrame:
     """Open the ledger, count tokens, and mark what the texts tell."""
     with stages("tokens"):  # before the filters, which may ask for them
@@ -97,33 +105,31 @@ def mark_by_text(rows: Rows, tools: Tools, config: SelectConfig, stages: Stages,
             table, facts.have = topup.mark_have(table, config.have, config.workers)
             facts.notes += facts.have.notes()
     with stages("filter"):
-        table = filters.apply(table, [rule for rule in tools.rules if rule[0].startswith("clean.")])
+        measures = Measures(table)
+        table = filters.apply(table, [rule for rule in tools.rules if rule[0].startswith("clean.")], measures.look)
     with stages("duplicates"):
         table = mark_exact(table) if config.dedup != "none" else table
     if config.decontaminate:
         with stages("contamination"):
             table, facts.contamination = mark_contaminated(table, tools.items, config.workers)
     with stages("filter"):
-        table = filters.apply(table, [rule for rule in tools.rules if not rule[0].startswith("clean.")])
+        table = filters.apply(table, [rule for rule in tools.rules if not rule[0].startswith("clean.")], measures.look)
         table = own_columns.mark_other_templates(table) if config.one_prompt_per_task else table
         if config.score_column:
             table = own_columns.mark_without_score(table, f"no number in {config.score_column}")
-        table = _note_source_bound(table, tools.rules)
+        asked = {name for name, _ in tools.rules}
+        source_bound = [rule for rule in filters.resolve(SOURCE_BOUND) if rule[0] not in asked]
+        table = filters.note(table, source_bound, measures.look)  # they drop nothing, and the report tells of them
+        facts.notes += measures.save()
     if tools.scorer is not None:
         with stages("score"):
-            table, facts.scored = own_columns.mark_scored(table, tools.scorer)
+            table, facts.scored = own_columns.mark_scored(table, _kept_scorer(tools.scorer, stages.kept))
             facts.notes += facts.scored.notes
     if config.dedup == "near":
         with stages("duplicates"):
             table = mark_near(table, config.workers)
     facts.notes += ledger.loud_filters(table)
     return table
-
-
-def _note_source_bound(table: pl.DataFrame, rules: Sequence[tuple[str, filters.Filter]]) -> pl.DataFrame:
-    """Note in `would_drop` the rules that are bound to one kind of source, where nobody asked for them."""
-    asked = {name for name, _ in rules}
-    return filters.note(table, [rule for rule in filters.resolve(SOURCE_BOUND) if rule[0] not in asked])
 
 
 def mark_by_vectors(
@@ -137,7 +143,7 @@ def mark_by_vectors(
     live = live_rows(table, config)
     with stages("embed"):
         texts = live if facts.have is None else pl.concat([live, facts.have.rows], how="diagonal")
-        both, facts.embedder, said = tools.vectors(texts, readable)
+        both, facts.embedder, said = stages.kept.once("vectors", partial(tools.vectors, texts, readable))
         vectors, old = both[: live.height], both[live.height :]
         facts.notes += said
     with stages("map"):

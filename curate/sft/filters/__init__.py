@@ -17,7 +17,8 @@ numbers with defaults; `lima.length=500:2000` gives others, in order, and `lima.
 
 Rows are marked, never removed. A filter looks at one row at a time, so that the result does not depend on the order
 of rows or of filters; a null `keep` counts as not kept, because a rule that cannot be checked has not been passed.
-All `keep` columns are computed in one pass; `evidence` only on the rows that a rule dropped, which are few.
+All `keep` columns are computed in one pass; `evidence` only on the rows that a rule dropped, which are few. What a rule
+here computes on texts is kept on disk and read back (docs/select.md); a file of one's own is computed every time.
 """
 
 from __future__ import annotations
@@ -45,13 +46,23 @@ _READABLE = pl.col("drop_reason").ne_missing(UNREADABLE)
 
 
 class Rule(NamedTuple):
-    """What a filter says about a row: `keep` (Boolean) and `evidence` (text, cut at 200 characters)."""
+    """What a filter says about a row: `keep` (Boolean) and `evidence` (text, cut at 200 characters).
+
+    A rule with numbers puts what does not depend on them into `measure`; the two others see it as `MEASURE`. So other
+    numbers need not look at the texts again.
+    """
 
     keep: pl.Expr
     evidence: pl.Expr
+    measure: pl.Expr | None = None
+
+
+MEASURE = pl.col("measure")
 
 
 Filter: TypeAlias = Callable[..., Rule]
+Compute: TypeAlias = Callable[[pl.DataFrame, dict[str, pl.Expr]], pl.DataFrame]
+"""From a ledger and expressions to their columns, by name."""
 
 
 def resolve(names: Sequence[str]) -> list[tuple[str, Filter]]:
@@ -116,53 +127,8 @@ def _with_numbers(name: str, rule: Filter, given: str) -> Filter:
     return with_numbers
 
 
-def apply(frame: pl.DataFrame, filters: Sequence[tuple[str, Filter]]) -> pl.DataFrame:
-    """Mark the rows that `filters` drop in `drop_reason`, `rules` and `evidence`; no row is removed or moved.
-
-    The first filter that fires gives an alive row its `drop_reason` and `evidence`; all that fire stand in `rules`, of
-    rows dropped earlier too. Unreadable rows are left alone. Raises CurateError when a filter cannot be computed.
-    """
-    blank = {"drop_reason": pl.String(), "rules": pl.List(pl.String), "evidence": pl.String()}
-    missing = [pl.lit(None, kind).alias(name) for name, kind in blank.items() if name not in frame.columns]
-    rules = {name: _rule(name, rule) for name, rule in filters}
-    return _apply(frame.with_columns(missing), rules) if rules else frame.with_columns(missing)
-
-
-def note(frame: pl.DataFrame, filters: Sequence[tuple[str, Filter]]) -> pl.DataFrame:
-    """Add the column `would_drop`: the filters that fire on a row, without a mark for it; null for unreadable rows."""
-    fired = _fired(frame, {name: _rule(name, rule) for name, rule in filters})
-    names = [pl.lit(None, pl.String), *(pl.when(name).then(pl.lit(name)) for name in fired.columns)]
-    listed = fired.select(pl.concat_list(names).list.drop_nulls()).to_series() if filters else pl.Series([[]])
-    return frame.with_columns(would_drop=pl.when(_READABLE).then(listed))
-
-
-def _apply(frame: pl.DataFrame, rules: dict[str, Rule]) -> pl.DataFrame:
-    """Mark `frame` by `rules`. Prior validation is assumed."""
-    fired = _fired(frame, rules)
-    names = [pl.when(name).then(pl.lit(name)) for name in rules]
-    verdict = fired.select(first=pl.coalesce(names), all=pl.concat_list(names).list.drop_nulls())
-    newly = pl.select(pl.when(frame["drop_reason"].is_null()).then(verdict["first"])).to_series()
-
-    evidence = frame["evidence"]
-    for name, rule in rules.items():
-        rows = (newly == name).arg_true()
-        if len(rows):
-            spans = _compute(frame[rows], {name: rule.evidence}).to_series().cast(pl.String)
-            evidence = evidence.scatter(rows, spans.str.slice(0, EVIDENCE_CHARS))
-    return frame.with_columns(
-        drop_reason=pl.coalesce("drop_reason", newly),
-        rules=pl.concat_list(frame["rules"].fill_null([]), verdict["all"]).list.unique(maintain_order=True),
-        evidence=evidence,
-    )
-
-
-def _fired(frame: pl.DataFrame, rules: dict[str, Rule]) -> pl.DataFrame:
-    """Return a Boolean column per rule: whether it fires on a row that could be read."""
-    return _compute(frame, {name: rule.keep.fill_null(False).not_() & _READABLE for name, rule in rules.items()})
-
-
-def _compute(frame: pl.DataFrame, expressions: dict[str, pl.Expr]) -> pl.DataFrame:
-    """Compute the expressions in one eager pass; name the filter that fails."""
+def compute(frame: pl.DataFrame, expressions: dict[str, pl.Expr]) -> pl.DataFrame:
+    """Compute the expressions in one eager pass; raises CurateError that names the filter that fails."""
     try:
         return frame.with_columns(**expressions).select(expressions.keys())
     except Exception as error:
@@ -175,6 +141,71 @@ def _compute(frame: pl.DataFrame, expressions: dict[str, pl.Expr]) -> pl.DataFra
                     f"It sees the columns {', '.join(frame.columns)}.",
                 ) from cause
         raise CurateError(f"the filters failed: {error}") from error
+
+
+def apply(frame: pl.DataFrame, filters: Sequence[tuple[str, Filter]], look: Compute = compute) -> pl.DataFrame:
+    """Mark the rows that `filters` drop in `drop_reason`, `rules` and `evidence`; no row is removed or moved.
+
+    The first filter that fires gives an alive row its `drop_reason` and `evidence`; all that fire stand in `rules`, of
+    rows dropped earlier too. Unreadable rows are left alone. `look` computes columns, or knows them. Raises CurateError
+    when a filter cannot be computed.
+    """
+    blank = {"drop_reason": pl.String(), "rules": pl.List(pl.String), "evidence": pl.String()}
+    missing = [pl.lit(None, kind).alias(name) for name, kind in blank.items() if name not in frame.columns]
+    rules = {name: _rule(name, rule) for name, rule in filters}
+    return _apply(frame.with_columns(missing), rules, look) if rules else frame.with_columns(missing)
+
+
+def note(frame: pl.DataFrame, filters: Sequence[tuple[str, Filter]], look: Compute = compute) -> pl.DataFrame:
+    """Add the column `would_drop`: the filters that fire on a row, without a mark for it; null for unreadable rows."""
+    rules = {name: _rule(name, rule) for name, rule in filters}
+    listed = _verdicts(_fired(frame, rules, _look(frame, rules, look)))["all"] if rules else pl.Series([[]])
+    return frame.with_columns(would_drop=pl.when(_READABLE).then(listed))
+
+
+def _apply(frame: pl.DataFrame, rules: dict[str, Rule], look: Compute) -> pl.DataFrame:
+    """Mark `frame` by `rules`. Prior validation is assumed."""
+    columns = _look(frame, rules, look)
+    verdict = _verdicts(_fired(frame, rules, columns))
+    newly = pl.select(pl.when(frame["drop_reason"].is_null()).then(verdict["first"])).to_series()
+
+    evidence = frame["evidence"]
+    for name, rule in rules.items():
+        rows = (newly == name).arg_true()
+        if len(rows):
+            hit = frame[rows].with_columns(measure=columns[name][rows])
+            spans = compute(hit, {name: rule.evidence}).to_series().cast(pl.String)
+            evidence = evidence.scatter(rows, spans.str.slice(0, EVIDENCE_CHARS))
+    return frame.with_columns(
+        drop_reason=pl.coalesce("drop_reason", newly),
+        rules=pl.concat_list(frame["rules"].fill_null([]), verdict["all"]).list.unique(maintain_order=True),
+        evidence=evidence,
+    )
+
+
+def _look(frame: pl.DataFrame, rules: dict[str, Rule], look: Compute) -> pl.DataFrame:
+    """Return a column per rule: its measure, or whether it fires."""
+    return look(frame, {name: _fires(rule) if rule.measure is None else rule.measure for name, rule in rules.items()})
+
+
+def _fired(frame: pl.DataFrame, rules: dict[str, Rule], columns: pl.DataFrame) -> pl.DataFrame:
+    """Return a Boolean column per rule: whether it fires on a row that could be read."""
+    for name, rule in rules.items():
+        if rule.measure is not None:
+            judged = compute(frame.with_columns(measure=columns[name]), {name: _fires(rule)})
+            columns = columns.with_columns(judged.to_series())
+    return columns.select(pl.all() & frame.select(_READABLE).to_series())
+
+
+def _verdicts(fired: pl.DataFrame) -> pl.DataFrame:
+    """Return the `first` filter that fired on each row, and `all` of them; there are few combinations, so each once."""
+    names = [pl.when(name).then(pl.lit(name)) for name in fired.columns]
+    kinds = fired.unique().with_columns(first=pl.coalesce(names), all=pl.concat_list(names).list.drop_nulls())
+    return fired.join(kinds, on=fired.columns, how="left", maintain_order="left").select("first", "all")
+
+
+def _fires(rule: Rule) -> pl.Expr:
+    return rule.keep.fill_null(False).not_()
 
 
 def _rule(name: str, rule: Filter) -> Rule:
@@ -243,6 +274,11 @@ def _load(path: Path) -> dict[str, Filter]:
     if not found:
         raise UsageError(f"{path} lists no filters", "Add FILTERS = (name, ...) at its end.")
     return found
+
+
+def is_built_in(name: str) -> bool:
+    """Return whether the filter of this dotted name is one of this package."""
+    return name.partition(".")[0] in _modules()
 
 
 def _modules() -> list[str]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import polars as pl
 
 from curate.data.lexicon import EN_FIRST, EN_REF
-from curate.sft.filters import Rule
+from curate.sft.filters import MEASURE, Rule
 from curate.sft.filters.text import free_of, in_prose, is_chinese, spans, within
 
 _RESPONSE = pl.col("response")
@@ -29,8 +29,9 @@ def length(least: int = 1200, most: int = 4096) -> Rule:
 
     LIMA, section 2.1; characters, not tokens, of the answer as it stands, markup included.
     """
-    rule = within(_RESPONSE.str.len_chars(), least, most, "characters")
-    return Rule(rule.keep | is_chinese(_RESPONSE), rule.evidence)
+    rule = within(MEASURE, least, most, "characters")
+    size = pl.when(~is_chinese(_RESPONSE)).then(_RESPONSE.str.len_chars())
+    return Rule(rule.keep | (MEASURE.is_null() & _RESPONSE.is_not_null()), rule.evidence, size)
 
 
 # Words without which a rule cannot fire; the boundaries are ASCII's, which are faster and hit a little more.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import polars as pl
 
 from curate.data.lexicon import ZH_FIRST, ZH_REF
-from curate.sft.filters import Rule
+from curate.sft.filters import MEASURE, Rule
 from curate.sft.filters.text import free_of, in_prose, is_chinese, mentions, spans, within
 
 _RESPONSE = pl.col("response")
@@ -27,8 +27,9 @@ def length(least: int = 500, most: int = 2000) -> Rule:
     Our choice: LIMA's 1,200 to 4,096 English characters are 300 to 1,000 tokens, and a Chinese character is 0.6 to 1.
     An answer is Chinese where over a third of its characters are.
     """
-    rule = within(_RESPONSE.str.count_matches(r"\p{Han}"), least, most, "Chinese characters")
-    return Rule(rule.keep | ~is_chinese(_RESPONSE), rule.evidence)
+    rule = within(MEASURE, least, most, "Chinese characters")
+    size = pl.when(is_chinese(_RESPONSE)).then(_RESPONSE.str.count_matches(r"\p{Han}"))
+    return Rule(rule.keep | (MEASURE.is_null() & _RESPONSE.is_not_null()), rule.evidence, size)
 
 
 # Words without which a rule cannot fire, in both scripts.

@@ -16,7 +16,7 @@ import zlib
 
 import polars as pl
 
-from curate.sft.filters import Rule
+from curate.sft.filters import MEASURE, Rule
 from curate.sft.filters.text import free_of, spans, within
 
 _PROMPT, _RESPONSE = pl.col("prompt"), pl.col("response")
@@ -29,13 +29,14 @@ def compression(most: float = 4.0) -> Rule:
     Our choice. Speech recognisers take 2.4 for a sign of a loop (Whisper, arXiv 2212.04356, section 4.5), but written
     answers hold tables and forms: over 2.4 are 247 answers of Alpaca, most of them sound, over 4 there are 12.
     """
+    ratio = spans(_RESPONSE.str.len_bytes() >= _ENOUGH, _compressed, "response", kind=pl.Float64)
+    evidence = pl.format("{} times: {}", MEASURE.round(1), _RESPONSE.str.slice(0, 150))
+    return Rule(MEASURE.le(most).fill_null(True) & _RESPONSE.is_not_null(), evidence, ratio)
 
-    def look(answer: str) -> str | None:
-        text = answer.encode()
-        ratio = len(text) / len(zlib.compress(text, 6))
-        return f"{ratio:.1f} times: {answer[:150]}" if ratio > most else None
 
-    return free_of(spans(_RESPONSE.str.len_bytes() >= _ENOUGH, look, "response"), "response")
+def _compressed(answer: str) -> float:
+    text = answer.encode()
+    return len(text) / len(zlib.compress(text, 6))
 
 
 _SPACED = {

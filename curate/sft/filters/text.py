@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from itertools import starmap
+from typing import Any
 
 import polars as pl
 
@@ -23,19 +24,19 @@ def mentions(text: pl.Expr, words: str) -> pl.Expr:
     return text.str.contains_any(words.split("|"), ascii_case_insensitive=True)
 
 
-def spans(screen: pl.Expr, look: Callable[..., str | None], *columns: str) -> pl.Expr:
+def spans(screen: pl.Expr, look: Callable[..., Any], *columns: str, kind: type[pl.DataType] = pl.String) -> pl.Expr:
     """Return the expression of what `look(*texts)` finds on the rows that `screen` hits, null elsewhere."""
 
     def on_hits(series: Sequence[pl.Series]) -> pl.Series:
         hit, *texts = series
         rows = hit.fill_null(False).arg_true()
-        found: list[str | None] = [None] * len(hit)
+        found: list[Any] = [None] * len(hit)
         looked = starmap(look, zip(*(text.gather(rows) for text in texts), strict=True))
         for row, span in zip(rows, looked, strict=True):
             found[row] = span
-        return pl.Series(found, dtype=pl.String)
+        return pl.Series(found, dtype=kind)
 
-    return pl.map_batches([screen, *columns], on_hits, return_dtype=pl.String, is_elementwise=True)
+    return pl.map_batches([screen, *columns], on_hits, return_dtype=kind, is_elementwise=True)
 
 
 def free_of(found: pl.Expr, column: str) -> Rule:

@@ -46,7 +46,9 @@ def verdict(ledger: Ledger) -> Callable[..., tuple[bool | None, str | None]]:
 
     def judge(rule: Filter, prompt: str, response: str, /, **changes: object) -> tuple[bool | None, str | None]:
         made = rule()
-        return ledger(row(prompt, response, **changes)).select(made.keep, evidence=made.evidence).row(0)
+        frame = ledger(row(prompt, response, **changes))
+        measured = frame if made.measure is None else frame.with_columns(measure=made.measure)
+        return measured.select(made.keep, evidence=made.evidence).row(0)
 
     return judge
 

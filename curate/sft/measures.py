@@ -1,0 +1,110 @@
+"""What rules found in a pool, kept on disk: another threshold or another choice of rules reads columns, not texts.
+
+What a rule of ours computes depends on the texts of a row and on nothing else, so its column belongs to the pool. The
+columns of a pool are one file. Its name is a hash of the rows' ids, which are hashes of their content, in their order,
+and of all that could change a column: the code of the rules and the versions of what runs it.
+
+- A rule that looks at more than texts (tokens), and a rule of the user's own, whose code may do anything, is computed
+  every time.
+- A file holds its sha256 and then parquet. What is cut short, changed or foreign is passed over and written anew;
+  nothing is unpickled.
+- A file appears by a rename of a complete one, so that a killed run leaves none. Of two runs at once the last one's
+  columns stay. Nothing is ever deleted here: the whole cache may be, at any time.
+
+It lies beside the vectors: `CURATE_CACHE`, else `XDG_CACHE_HOME/curate`, else `~/.cache/curate`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import zlib
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+
+import polars as pl
+
+from curate.data import chat, lexicon
+from curate.sft import filters
+from curate.sft.embed._cache import cache_root
+
+TEXTS = {"chat", "prompt", "response", "roles"}
+_DIGEST_BYTES = 32
+
+
+class Measures:
+    """The columns of one pool, by the name of the rule."""
+
+    def __init__(self, table: pl.DataFrame) -> None:
+        """Open the columns of `table`, the ledger as it was opened: `id`, and `chat`, null in unreadable rows."""
+        self._path = cache_root() / "columns" / f"{_key(table)}.columns"
+        self._columns = _read(self._path, table.height)
+        self._new = False
+
+    def look(self, frame: pl.DataFrame, expressions: dict[str, pl.Expr]) -> pl.DataFrame:
+        """Return the columns as `filters.compute` does; those that are known are not computed."""
+        missing = {name: expression for name, expression in expressions.items() if name not in self._columns}
+        found = {column.name: column for column in filters.compute(frame, missing)}
+        kept = {name for name in missing if filters.is_built_in(name) and TEXTS.issuperset(_read_by(missing[name]))}
+        self._columns |= {name: found[name] for name in kept}
+        self._new = self._new or bool(kept)
+        return pl.DataFrame([found[name] if name in found else self._columns[name] for name in expressions])
+
+    def save(self) -> list[str]:
+        """Write what is new; return a note where the disk takes no more."""
+        if not self._new:
+            return []
+        packed = BytesIO()
+        pl.DataFrame(self._columns).write_parquet(packed)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            _write(self._path, packed.getvalue())
+        except OSError as error:
+            return [f"columns of rules are not cached: {error.filename or self._path}: {error.strerror or error}"]
+        return []
+
+
+def _read_by(expression: pl.Expr) -> list[str]:
+    return expression.meta.root_names()
+
+
+def _key(table: pl.DataFrame) -> str:
+    ids = table.select(pl.when(pl.col("chat").is_not_null()).then("id").fill_null("").str.join("\n")).item()
+    return sha256(f"{_versions()}\n{ids}".encode()).hexdigest()
+
+
+@cache
+def _versions() -> str:
+    """Return what else decides on a column: the code that makes texts and looks at them, and what runs it."""
+    files = [*sorted(Path(filters.__file__).parent.glob("*.py")), Path(chat.__file__), Path(lexicon.__file__)]
+    code = sha256(b"".join(file.read_bytes() for file in files))
+    return f"{code.hexdigest()} {sys.version} {pl.__version__} {zlib.ZLIB_RUNTIME_VERSION}"
+
+
+def _read(path: Path, height: int) -> dict[str, pl.Series]:
+    """Return the columns in the file, none where it is absent or not what was written."""
+    with suppress(OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        held = path.read_bytes()
+        packed = held[_DIGEST_BYTES:]
+        if sha256(packed).digest() == held[:_DIGEST_BYTES]:
+            found = pl.read_parquet(BytesIO(packed), n_rows=height + 1)
+            if found.height == height:
+                return {column.name: column for column in found}
+    return {}
+
+
+def _write(path: Path, packed: bytes) -> None:
+    """Write a file that is there completely or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(sha256(packed).digest() + packed)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
