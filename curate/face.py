@@ -16,6 +16,7 @@ import click
 
 from curate.config import Option, as_text, environment, merge, option, options, resolve, toml_table
 from curate.errors import ConditionNotMet, CurateError, UsageError
+from curate.report.names import harmless
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ def _fail(error: CurateError, arguments: Sequence[str]) -> int:
     wants_json = "--json" in arguments or environment(Face).get("json", "").lower() in {"1", "true", "yes", "on"}
     if wants_json and not isinstance(error, ConditionNotMet):  # after that the result is the one object
         print_json({"error": {"code": error.exit_code, "message": error.what, "hint": error.hint}})
-    sys.stderr.write(f"curate: {error.what}\n")
+    sys.stderr.write(f"curate: {harmless(error.what)}\n")
     if error.hint:
-        sys.stderr.write(f"        {error.hint}\n")
+        sys.stderr.write(f"        {harmless(error.hint)}\n")
     return error.exit_code
 
 

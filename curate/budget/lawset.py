@@ -135,5 +135,5 @@ def _law(fit: Mapping[str, Any], model: Law, where: str) -> Law:
     try:
         fitted = {name: (float(low), float(high)) for name, (low, high) in fit.get("range", {}).items()}
     except (AttributeError, TypeError, ValueError, OverflowError):
-        raise CurateError(f"{where}: range should hold the lowest and highest value of each quantity", WRITE_ONE) from None
+        raise CurateError(f"{where}: range should hold two numbers for each quantity", WRITE_ONE) from None
     return Law(f"own.{fit['law']}", model.formula, f"your runs ({where})", tuple(constants), fitted)

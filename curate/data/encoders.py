@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,12 +78,13 @@ def _tiktoken(vocabulary: Vocabulary, special_tokens: bool) -> tuple[str, Refere
         raise MissingExtra(f"the tokenizer {vocabulary.name}", "tiktoken", "offline") from None
     special = dict(vocabulary.special)
     try:
-        encoding = tiktoken.Encoding(
-            vocabulary.name,
-            pat_str=vocabulary.pattern,
-            mergeable_ranks=parse_ranks(vocabulary.data),
-            special_tokens=special,
-        )
+        with _panics_raised():
+            encoding = tiktoken.Encoding(
+                vocabulary.name,
+                pat_str=vocabulary.pattern,
+                mergeable_ranks=parse_ranks(vocabulary.data),
+                special_tokens=special,
+            )
     except Exception as error:
         raise _unusable(vocabulary, "tiktoken", error) from error
     allowed = frozenset(special) if special_tokens else frozenset()
@@ -95,13 +97,26 @@ def _tiktoken(vocabulary: Vocabulary, special_tokens: bool) -> tuple[str, Refere
 
 def _length(encoding: Any, text: str, allowed: frozenset[str]) -> int:
     try:
-        if allowed:
-            return len(encoding.encode(text, allowed_special=allowed, disallowed_special=()))
-        return len(encoding.encode_ordinary(text))
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # a panic in Rust is no Exception in Python
-            raise
+        with _panics_raised():
+            if allowed:
+                return len(encoding.encode(text, allowed_special=allowed, disallowed_special=()))
+            return len(encoding.encode_ordinary(text))
+    except _PanicError:
         return FAILED
+
+
+class _PanicError(Exception):
+    """A panic in Rust, which is no Exception in Python."""
+
+
+@contextmanager
+def _panics_raised() -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _PanicError(str(error)) from error
 
 
 def _tokenizers(vocabulary: Vocabulary, special_tokens: bool) -> tuple[str, Reference]:
@@ -111,7 +126,8 @@ def _tokenizers(vocabulary: Vocabulary, special_tokens: bool) -> tuple[str, Refe
     if document["model"].get("dropout"):
         document["model"]["dropout"] = None  # a regulariser of training: counts are those of inference
     try:
-        tokenizer = tokenizers.Tokenizer.from_str(orjson.dumps(document).decode())
+        with _panics_raised():
+            tokenizer = tokenizers.Tokenizer.from_str(orjson.dumps(document).decode())
     except Exception as error:  # `tokenizers` raises bare Exception
         raise _unusable(vocabulary, f"tokenizers {tokenizers.__version__}", error) from error
     tokenizer.no_truncation()
@@ -119,7 +135,11 @@ def _tokenizers(vocabulary: Vocabulary, special_tokens: bool) -> tuple[str, Refe
     tokenizer.encode_special_tokens = not special_tokens
 
     def count(texts: Sequence[str]) -> Counts:
-        encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        try:
+            with _panics_raised():
+                encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        except Exception as error:  # no token for a word, and none that stands for unknown ones
+            raise _unusable(vocabulary, "tokenizers", error) from error
         return np.fromiter(map(len, encodings), dtype=np.int64, count=len(texts))
 
     return "tokenizers", count
@@ -196,7 +216,8 @@ def fast(vocabulary: Vocabulary, special_tokens: bool) -> Fast:
     """Return gigatoken for this tokenizer. Raises NotApplicable when it does not read it, or not surely rightly."""
     build = {"ranks": _fast_ranks, "json": _fast_json, "sentencepiece": _fast_sentencepiece}[vocabulary.kind]
     try:
-        return build(vocabulary, special_tokens)
+        with _panics_raised():
+            return build(vocabulary, special_tokens)
     except NotApplicable:
         raise
     except Exception as error:  # a damaged file may raise anything here; the reference says what is wrong with it

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from string import Template
 from typing import Any
 
+from curate.report.names import harmless_markup
+
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 _CARD = Template("""\
@@ -77,7 +79,7 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool, llama_factory: 
     counts = {"read": rows["read"], "unreadable": rows["unreadable"], **rows["dropped"]}
     counts |= {"live": rows["live"], "selected": rows["selected"], "held out": rows["held_out"]}
     kinds = {"cluster": "K-means clusters", "task": "tasks", "global": "pool"}
-    return _CARD.substitute(
+    card = _CARD.substitute(
         size=next((name for limit, name in _SIZES if rows["selected"] < limit), "n>1M"),
         files=files,
         selected=f"{rows['selected']:,}",
@@ -94,13 +96,14 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool, llama_factory: 
         picks=pick_counts(report["picks"]),
         seed=report["config"]["seed"],
         form=report["config"]["format"],
-        prefix=_PREFIX if report["picks"]["strategy"] in ("k-center", "task-center") else "",
+        prefix=_PREFIX if report["picks"]["strategy"] in ("facility-location", "k-center", "task-center") else "",
         llama_factory=_LLAMA_FACTORY if llama_factory else _NO_LLAMA_FACTORY,
         mean=f"{report['random']['selected']['mean']:.3f}",
         chance_mean=f"{chance['mean']:.3f}",
         chance_sd=f"{chance['sd']:.3f}",
         selections=report["random"]["selections"],
     )
+    return harmless_markup(card)
 
 
 def pick_counts(picks: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.report.card import pick_counts
-from curate.report.names import below_common_folder
+from curate.report.names import below_common_folder, harmless, harmless_values
 
 _VALUES_SHOWN = 20  # of --balance
 _STAGES_SHOWN = 3  # the slowest
@@ -26,6 +26,7 @@ _METRICS_SHOWN = {  # the others stand in the report
 
 def print_selection(report: Mapping[str, Any], out: str | None, console: Console) -> None:
     """Print the report of a selection."""
+    report = harmless_values(report)
     compared = _metrics(report) if report["metrics"] else _coverage(report)
     parts = [_rows(report), _how(report), *([_balance(report)] if report["balance"] else []), compared]
     console.print(Group(*[line for part in parts for line in (part, "")][:-1]))
@@ -37,8 +38,8 @@ def print_selection(report: Mapping[str, Any], out: str | None, console: Console
 def print_sections(sections: Sequence[tuple[str, Sequence[str]]], console: Console) -> None:
     """Print headings with their lines."""
     for i, (heading, lines) in enumerate(sections):
-        console.print(Text(("\n" if i else "") + heading, style="bold"))
-        console.print(Text("\n".join(lines)))
+        console.print(Text(("\n" if i else "") + harmless(heading), style="bold"))
+        console.print(Text("\n".join(map(harmless, lines))))
 
 
 def _rows(report: Mapping[str, Any]) -> Table:

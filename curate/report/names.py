@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
+from typing import Any
+
+# What is obeyed and not seen: control characters (tab and line ends aside), marks that change the direction of writing.
+_UNSEEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def below_common_folder(names: Sequence[str]) -> list[str]:
@@ -15,6 +20,20 @@ def below_common_folder(names: Sequence[str]) -> list[str]:
 def printable(text: str) -> str:
     """Return text of the data on one line that a terminal shows and does not obey."""
     return harmless(" ".join(text.split()))
+
+
+def harmless_values(value: Any) -> Any:
+    """Return a report, or any value of JSON, with the texts in it harmless."""
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, dict):
+        return {harmless_values(key): harmless_values(inner) for key, inner in value.items()}
+    return [harmless_values(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def harmless_markup(page: str) -> str:
+    """Return HTML or Markdown with what is obeyed and not seen as U+FFFD; joiners of letters and emoji stay."""
+    return _UNSEEN.sub("\ufffd", page)
 
 
 def harmless(text: str) -> str:

@@ -16,6 +16,7 @@ from html import escape
 from pathlib import Path
 
 from curate.errors import CurateError
+from curate.report.names import harmless_markup
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --paper: #fff; --grid: #e3e6ea; --edge: #c9ced4;
@@ -92,7 +93,7 @@ def page(
         policy += f"; script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
         script = f"<script>{script}</script>\n"
     body = "".join(f"<section>{_heading(heading)}{html}</section>\n" for heading, html in sections if html)
-    return (
+    html = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -100,6 +101,7 @@ def page(
         f"<h1>{escape(title)}</h1>\n{text(lead) if lead else ''}\n{body}"
         f"{text(foot, soft=True) if foot else ''}\n{script}</body>\n</html>\n"
     )
+    return harmless_markup(html)
 
 
 def text(*paragraphs: str, soft: bool = False) -> str:

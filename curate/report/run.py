@@ -17,11 +17,13 @@ def print_run(steps: Sequence[Done], console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from curate.report.names import harmless
+
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("output", "", "result"):
         table.add_column(name, overflow="fold")
     for step in steps:
         time = f"{step.seconds:.1f} s" if step.ran else "as before"
-        table.add_row(*map(Text, (Path(step.out).name, time, step.said)))
+        table.add_row(*(Text(harmless(cell)) for cell in (Path(step.out).name, time, step.said)))
     console.print(table)
-    console.print(f"\nin {Path(steps[0].out).parent}", soft_wrap=True, markup=False)
+    console.print(f"\nin {harmless(str(Path(steps[0].out).parent))}", soft_wrap=True, markup=False)

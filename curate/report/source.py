@@ -9,12 +9,14 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from curate.report.names import harmless_values
+
 _SITES_SHOWN = 20
 
 
 def print_source(extract: Any, out: str | None, console: Console) -> None:
     """Print the report of an `Extract`."""
-    report = extract.report
+    report = harmless_values(extract.report)
     console.print(Group(_counts(report), "", _groups(report["groups"])))
     rows = f"\n{report['rows']:,} rows" if report["rows"] != 1 else "\n1 row"
     console.print(Text.assemble((rows, "bold"), f" in {out}" if out else ""), soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from curate.report.names import below_common_folder, printable
+from curate.report.names import below_common_folder, harmless_values, printable
 from curate.report.numbers import number, size
 
 SHOWN_SOURCES = 20
@@ -18,6 +18,7 @@ SHOWN_CLUSTERS = 5
 
 def print_tokens(report: Mapping[str, Any], out: str | None, console: Console, *, explain: bool = False) -> None:
     """Print the report of a token count; with `explain` how likely the search compares a pair, too."""
+    report = harmless_values(report)
     if report["sample"]:
         console.print(Group(_sample(report), _how(report)))
         return

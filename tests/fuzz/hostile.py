@@ -50,11 +50,12 @@ def survives(read: Callable[[], T]) -> T | None:
     try:
         return read()
     except CurateError as error:
-        assert error.what.strip()
-        orjson.dumps([error.what, error.hint])  # --json prints both
-        return None
+        refusal = error
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+    assert refusal.what.strip()
+    orjson.dumps([refusal.what, refusal.hint])  # --json prints both
+    return None
 
 
 def put(name: str, data: bytes) -> str:
@@ -74,9 +75,10 @@ def lines(*values: Any) -> bytes:
 
 # What readers look out for, or stumble over.
 TOKENS = (
-    b"\0", b"\n", b"\r\n", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":",
-    b"[" * 3_000, b'{"a":' * 3_000, b"\\ud800", b"\\u0000", b"NaN", b"-Infinity", b"1e999", b"9" * 400, b"null", b"true",
-    b"\x1b[2J", "\u202e".encode(), b"<", b">", b"&", b"=", b"\x1f\x8b", b"(\xb5/\xfd", b"PAR1", b"ARROW1", b"..", b"/",
+    b"\0", b"\n", b"\r\n", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b'"', b"\\", b"{", b"}", b"[", b"]", b",",
+    b":", b"[" * 3_000, b'{"a":' * 3_000, b"\\ud800", b"\\u0000", b"NaN", b"-Infinity", b"1e999", b"9" * 400, b"null",
+    b"true", b"\x1b[2J", "\u202e".encode(), b"<", b">", b"&", b"=", b"\x1f\x8b", b"(\xb5/\xfd", b"PAR1",
+    b"ARROW1", b"..", b"/",
 )  # fmt: skip
 
 
@@ -124,7 +126,7 @@ def packed(contents: st.SearchStrategy[bytes]) -> st.SearchStrategy[tuple[str, b
 
 _SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(-5, 5), st.integers(), st.floats(), st.text(max_size=12),
-    st.sampled_from(("", " ", "\0", "\x1b[31m", "\u202e", "\ud800", "<b>&amp;", "../../etc/passwd", "[1]", "{}", "nan")),
+    st.sampled_from(("", " ", "\0", "\x1b[31m", "\u202e", "\ud800", "<b>&amp;", "../../etc/passwd", "[1]", "nan")),
 )  # fmt: skip
 
 

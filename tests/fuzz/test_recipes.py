@@ -65,7 +65,10 @@ def recipes(draw: st.DrawFn) -> bytes:
 
 
 @fuzz
-@given(recipes() | damaged([RECIPE]), st.lists(st.sampled_from(("pool=x", "out=/", "tokens.params=-1", "=", "a=", "x.y=z", "select.count=0"))))
+@given(
+    recipes() | damaged([RECIPE]),
+    st.lists(st.sampled_from(("pool=x", "out=/", "tokens.params=-1", "=", "a=", "x.y=z", "select.count=0"))),
+)
 def test_recipes(data, changes):
     """A recipe of any content gives steps below its directory, or is refused."""
     path = put("recipe.toml", data)

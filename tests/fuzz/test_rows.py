@@ -19,8 +19,8 @@ from tests.fuzz.hostile import as_json, changed, damaged, fuzz, lines, packed, p
 
 NAMES = (
     "messages", "conversations", "role", "content", "from", "value", "instruction", "input", "output", "system",
-    "history", "tools", "tool_calls", "function_call", "prompt", "completion", "text", "type", "name", "chosen", "label",
-    "images", "id", "task", "score", "question", "answer",
+    "history", "tools", "tool_calls", "function_call", "prompt", "completion", "text", "type", "name", "chosen",
+    "label", "images", "id", "task", "score", "question", "answer",
 )  # fmt: skip
 CALL = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
 RECORDS: list[dict[str, Any]] = [
@@ -37,8 +37,10 @@ RECORDS: list[dict[str, Any]] = [
 ]  # fmt: skip
 JSON = [
     lines(*RECORDS), lines(*RECORDS).replace(b"\n", b"\r\n\n"), orjson.dumps(RECORDS),
-    orjson.dumps(RECORDS, option=orjson.OPT_INDENT_2), b"\n".join(orjson.dumps(r, option=orjson.OPT_INDENT_2) for r in RECORDS),
-    b"\xef\xbb\xbf" + lines(*RECORDS), lines(RECORDS[0], [1], 5, None, "x"), b"Some prose.\n\nMore of it, na\xefve.\n", b"",
+    orjson.dumps(RECORDS, option=orjson.OPT_INDENT_2),
+    b"\n".join(orjson.dumps(r, option=orjson.OPT_INDENT_2) for r in RECORDS),
+    b"\xef\xbb\xbf" + lines(*RECORDS), lines(RECORDS[0], [1], 5, None, "x"),
+    b"Some prose.\n\nMore of it, na\xefve.\n", b"",
 ]  # fmt: skip
 TABLE = pl.DataFrame(
     {"instruction": ["a", "b", None], "output": ["x", "y", "z"], "n": [1, 2, 3], "text": ["t", "", None]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import orjson
 from hypothesis import given
@@ -23,7 +22,24 @@ _NOISE = np.random.default_rng(0).uniform(0.9, 1.1, (30, 2))
 NOISE = "step,b_small,b_big,g2_small,g2_big,lr\n" + "".join(
     f"{n},64,1024,{1.5 * a:.4f},{0.7 * b:.4f},1e-3\n" for n, (a, b) in enumerate(_NOISE)
 )
-_NUMBERS = ("0", "-1", "nan", "inf", "1e308", "1e-308", "1e400", "", " ", "x", "1_0", "0x10", "1,2", '"1\n2"', "١", "1e9")
+_NUMBERS = (
+    "0",
+    "-1",
+    "nan",
+    "inf",
+    "1e308",
+    "1e-308",
+    "1e400",
+    "",
+    " ",
+    "x",
+    "1_0",
+    "0x10",
+    "1,2",
+    '"1\n2"',
+    "١",
+    "1e9",
+)
 
 
 @st.composite
@@ -78,8 +94,8 @@ def test_gradient_norms(data):
 
 
 MODELS = [
-    {"model_type": "llama", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 512,
-     "vocab_size": 1000, "num_key_value_heads": 2, "tie_word_embeddings": False},
+    {"model_type": "llama", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4,
+     "intermediate_size": 512, "vocab_size": 1000, "num_key_value_heads": 2, "tie_word_embeddings": False},
     {"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257, "n_positions": 1024},
     {"model_type": "mixtral", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "vocab_size": 1000,
      "intermediate_size": 512, "num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2},
@@ -87,9 +103,10 @@ MODELS = [
      "intermediate_size": 512, "vocab_size": 1000, "kv_lora_rank": 64, "q_lora_rank": 64, "qk_nope_head_dim": 16,
      "qk_rope_head_dim": 8, "v_head_dim": 16, "n_routed_experts": 8, "num_experts_per_tok": 2, "n_shared_experts": 1,
      "moe_intermediate_size": 64, "first_k_dense_replace": 1},
-    {"model_type": "qwen2_moe", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4, "vocab_size": 1000,
-     "intermediate_size": 512, "num_key_value_heads": 2, "num_experts": 8, "num_experts_per_tok": 2,
-     "moe_intermediate_size": 64, "shared_expert_intermediate_size": 128, "decoder_sparse_step": 1, "mlp_only_layers": []},
+    {"model_type": "qwen2_moe", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4,
+     "vocab_size": 1000, "intermediate_size": 512, "num_key_value_heads": 2, "num_experts": 8, "num_experts_per_tok": 2,
+     "moe_intermediate_size": 64, "shared_expert_intermediate_size": 128, "decoder_sparse_step": 1,
+     "mlp_only_layers": []},
 ]  # fmt: skip
 
 
@@ -101,14 +118,14 @@ def test_models(data):
     plain(survives(lambda: make_plan(model=path, unique_tokens="5B")))
 
 
+_CHINCHILLA = {"E": 1.8, "A": 480, "B": 2080, "alpha": 0.35, "beta": 0.37}
+_KAPLAN = {"N_c": 6e13, "alpha_N": 0.076, "D_c": 2e13, "alpha_D": 0.103}
 FITS = [
-    {"law": "chinchilla", "parameters": {name: {"value": v, "low": v * 0.9, "high": v * 1.1} for name, v in
-                                         zip(("E", "A", "B", "alpha", "beta"), (1.8, 480, 2080, 0.35, 0.37), strict=True)},
-     "range": {"params": [1e7, 1e10], "tokens": [1e9, 1e12]}},
-    {"law": "kaplan", "parameters": {name: {"value": v} for name, v in
-                                     zip(("N_c", "alpha_N", "D_c", "alpha_D"), (6e13, 0.076, 2e13, 0.103), strict=True)}},
-    {"law": "repetition", "parameters": {"R_D_star": {"value": 15, "low": 5, "high": None},
-                                         "R_N_star": {"value": 5}}, "surface": "muennighoff2023.c4"},
+    {"law": "chinchilla", "range": {"params": [1e7, 1e10], "tokens": [1e9, 1e12]},
+     "parameters": {name: {"value": v, "low": v * 0.9, "high": v * 1.1} for name, v in _CHINCHILLA.items()}},
+    {"law": "kaplan", "parameters": {name: {"value": v} for name, v in _KAPLAN.items()}},
+    {"law": "repetition", "surface": "muennighoff2023.c4",
+     "parameters": {"R_D_star": {"value": 15, "low": 5, "high": None}, "R_N_star": {"value": 5}}},
 ]  # fmt: skip
 
 

@@ -15,17 +15,18 @@ from curate.data.sources._html import markdown, own_words
 from curate.report.progress import Stages
 from tests.fuzz.hostile import changed, damaged, fuzz, lines, packed, put, survives
 
-BODY = "<p>Take &amp; <b>bold</b>.</p><ul><li>one<li>two<pre><code>x &lt; y</code></pre></ul><!-- c --><script>s</script>"
+BODY = (
+    "<p>Take &amp; <b>bold</b>.</p><ul><li>one<li>two<pre><code>x &lt; y</code></pre></ul><!-- c --><script>s</script>"
+)
 
 
 def posts(*texts: str) -> bytes:
     rows = [b'<?xml version="1.0" encoding="utf-8"?>', b"<posts>"]
     for n, text in enumerate(texts):
         question, answer = 2 * n + 1, 2 * n + 2
-        rows += [
-            f'  <row Id="{question}" PostTypeId="1" Score="{n}" Title="How do you do it?" Body="{escape(text)}" />'.encode(),
-            f'  <row Id="{answer}" PostTypeId="2" ParentId="{question}" Score="12" Body="{escape(text)}" />'.encode(),
-        ]
+        asked = f'Id="{question}" PostTypeId="1" Score="{n}" Title="How do you do it?"'
+        answered = f'Id="{answer}" PostTypeId="2" ParentId="{question}" Score="12"'
+        rows += [f'  <row {row} Body="{escape(text)}" />'.encode() for row in (asked, answered)]
     return b"\n".join([*rows, b'  <row Id="90" PostTypeId="5" Score="0" />', b"</posts>"])
 
 
@@ -33,8 +34,17 @@ SUBMISSION = {"id": "a1", "score": 50, "subreddit": "WritingPrompts", "title": "
 COMMENT = {"id": "c1", "score": 30, "subreddit": "WritingPrompts", "body": "Once [upon](http://x.y) a time.",
            "link_id": "t3_a1", "parent_id": "t3_a1", "author": "someone"}  # fmt: skip
 ASKED = {**SUBMISSION, "id": "a2", "subreddit": "AskReddit", "title": "What is your quiet joy?"}
-ARTICLE = {"title": "How to Boil Water", "text": "This article is short. ![x](y) [[Image:a]]\nReferences\nx", "category": "Food"}
-TASK = {"_task": "task1", "Definition": ["Say it better."], "Categories": ["Paraphrasing"], "Input_language": ["English"]}
+ARTICLE = {
+    "title": "How to Boil Water",
+    "text": "This article is short. ![x](y) [[Image:a]]\nReferences\nx",
+    "category": "Food",
+}
+TASK = {
+    "_task": "task1",
+    "Definition": ["Say it better."],
+    "Categories": ["Paraphrasing"],
+    "Input_language": ["English"],
+}
 INSTANCE = {"_task": "task1", "id": "task1-1", "input": "It is good.", "output": ["It is fine."]}
 UPSTREAM = {**TASK, "Instances": [INSTANCE, {"input": 5, "output": []}]}
 CSV = b'title,text,category\r\nHow to Run,"Put one foot, ""then"" the other.\nGo on.",Sport\r\nHow to Sit,Sit.,Home\r\n'
@@ -64,7 +74,9 @@ def test_dumps(kind, data):
     contents = damaged(files)
     if records:
         keys = tuple({key for part in records for record in part for key in record})
-        contents |= changed(records, *keys).map(lambda found: lines(*found) if isinstance(found, list) else lines(found))
+        contents |= changed(records, *keys).map(
+            lambda found: lines(*found) if isinstance(found, list) else lines(found)
+        )
     packing, content = data.draw(packed(contents))
     path = put(f"{name}_Posts{ending}{packing}", content)
     source = sources.load(name)
@@ -78,7 +90,11 @@ def test_dumps(kind, data):
 
 
 @fuzz
-@given(damaged([BODY.encode(), b"<ol><li><p>a</p><blockquote>q</blockquote>" * 5]).map(lambda raw: raw.decode("utf-8", "replace")))
+@given(
+    damaged([BODY.encode(), b"<ol><li><p>a</p><blockquote>q</blockquote>" * 5]).map(
+        lambda raw: raw.decode("utf-8", "replace")
+    )
+)
 def test_html(text):
     """HTML of any kind becomes text without a tag that a browser would run."""
     for write in (markdown, own_words):

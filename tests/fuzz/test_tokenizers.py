@@ -33,13 +33,31 @@ BYTE_LEVEL = {
 SPLIT = {**BYTE_LEVEL, "normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
     {"type": "Split", "pattern": {"Regex": r"\p{L}+|\s+"}, "behavior": "Isolated", "invert": False},
     {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]}}  # fmt: skip
-PIECES = {**BYTE_LEVEL, "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False},
-          "model": {**BYTE_LEVEL["model"], "byte_fallback": True, "unk_token": "<unk>"}}  # type: ignore[dict-item]  # fmt: skip
+PIECES = {
+    **BYTE_LEVEL,
+    "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False},
+    "model": {**BYTE_LEVEL["model"], "byte_fallback": True, "unk_token": "<unk>"},  # type: ignore[dict-item]
+}
 WORDS = {**BYTE_LEVEL, "pre_tokenizer": {"type": "Whitespace"},
          "model": {"type": "WordLevel", "vocab": _LETTERS, "unk_token": "<unk>"}}  # fmt: skip
-UNIGRAM = {**BYTE_LEVEL, "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a", -1.0], ["ab", -2.0]]}}
+UNIGRAM = {
+    **BYTE_LEVEL,
+    "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a", -1.0], ["ab", -2.0]]},
+}
 JSONS = [BYTE_LEVEL, SPLIT, PIECES, WORDS, UNIGRAM]
-KEYS = ("type", "model", "vocab", "merges", "added_tokens", "content", "special", "pattern", "Regex", "pretokenizers", "BPE")
+KEYS = (
+    "type",
+    "model",
+    "vocab",
+    "merges",
+    "added_tokens",
+    "content",
+    "special",
+    "pattern",
+    "Regex",
+    "pretokenizers",
+    "BPE",
+)
 RANKS = b"".join(base64.b64encode(bytes([n])) + b" %d\n" % n for n in range(256))
 TEKKEN = {
     "config": {"pattern": r"\p{L}+|\s+|.", "default_vocab_size": 260, "default_num_special_tokens": 4},
