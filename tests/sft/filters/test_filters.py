@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,19 +107,7 @@ def test_a_relative_path_works(rules, monkeypatch):
 def test_a_new_group_is_one_new_file(rules, tmp_path):
     """A module put beside clean.py is a group of its own, with no edit elsewhere."""
     package = tmp_path / "copy" / "curate"
-    source = Path(filters.__file__).parents[2]
-    for file in [
-        source / "__init__.py",
-        source / "config.py",
-        source / "errors.py",
-        source / "data/__init__.py",
-        source / "data/lexicon.py",
-        source / "sft/__init__.py",
-        *source.glob("sft/filters/*.py"),
-    ]:
-        target = package / file.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text("" if file.name == "__init__.py" and file.parent.name != "filters" else file.read_text())
+    shutil.copytree(Path(filters.__file__).parents[2], package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "sft" / "filters" / "mine.py").write_text(RULES)
     code = "from curate.sft import filters; print([name for name, _ in filters.resolve(['mine'])])"
     done = subprocess.run([sys.executable, "-c", code], cwd=package.parent, capture_output=True, text=True, check=True)
