@@ -19,10 +19,11 @@ from curate.config import as_text
 from curate.corpus.config import TokensConfig
 from curate.data import sources
 from curate.diff import DiffConfig, compare
-from curate.errors import ConditionNotMet, UsageError
+from curate.errors import AlreadyFinished, ConditionNotMet, UsageError
 from curate.face import Face, command, limit_threads, print_json, result_console, run
 from curate.recipe import RunConfig, run_recipe
 from curate.sft.config import SelectConfig, WhyConfig
+from curate.terminal import outlive_terminal
 from curate.verify import VerifyConfig, verify_directory
 from curate.verify import render as render_verified
 
@@ -206,6 +207,7 @@ def run_command(inputs: list[str], config: RunConfig, face: Face) -> None:
     from curate.report.progress import Stages
     from curate.report.run import print_run
 
+    outlive_terminal()
     steps = run_recipe(recipe, config, Stages(bars=not (face.quiet or face.json), messages=not face.quiet))
     if face.json:
         print_json({"steps": [step._asdict() for step in steps]})
@@ -289,17 +291,19 @@ def _run_story(
 ) -> None:
     """Run a story that reads data: its output (a directory, if `output` is None), messages, result and --strict."""
     from curate.data.manifest import OutputDirectory
+    from curate.data.produce import produce
     from curate.report.progress import Stages
 
-    output = output or OutputDirectory
     stages = Stages(bars=not (face.quiet or face.json), messages=not face.quiet)
-    if config.out is None:
-        result = story(inputs, config, stages)
-    else:
-        with output(config.out, force=config.force) as out:
-            result = story(inputs, config, stages)
-            with stages("write"):
-                result.write_into(out.path)
+    if config.out is not None:
+        outlive_terminal()
+    try:
+        result = produce(story, inputs, config, stages, output or OutputDirectory)
+    except AlreadyFinished as finished:
+        stages.say(finished.what)
+        if face.json:
+            click.echo(finished.report.read_text(encoding="utf-8"), nl=False)
+        return
     for note in [*result.report["notes"], *result.report.get("advice", ())]:
         stages.say(note)
     if face.json:

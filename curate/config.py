@@ -279,6 +279,11 @@ def force_option() -> Any:
     return option("replace what an earlier run left in --out", flag=True)
 
 
+def resume_option() -> Any:
+    """Declare --resume."""
+    return option("go on from where an interrupted run of the same command stopped; docs/resume.md", flag=True)
+
+
 def strict_option() -> Any:
     """Declare --strict."""
     return option("exit with 3 when something was said about the input, such as unreadable rows", flag=True)

@@ -3,7 +3,8 @@
 CurateError               exit 1   runtime failure: I/O, bad data, a budget that cannot be met
 ├── UsageError            exit 2   wrong usage: an unknown option, name or value
 │   └── MissingExtra      exit 2   an optional dependency is not installed; the hint is the install line
-└── ConditionNotMet       exit 3   finished, but a condition asked for with --strict was not met
+├── ConditionNotMet       exit 3   finished, but a condition asked for with --strict was not met
+└── AlreadyFinished       exit 0   --resume: the result is there already
 
 Exit 0 is success and 130 an interruption. Each error says what is wrong and where (`what`), and what to type next
 (`hint`).
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class CurateError(Exception):
@@ -47,6 +49,21 @@ class ConditionNotMet(CurateError):
     """The run finished, but a condition asked for with --strict was not met."""
 
     exit_code = 3
+
+
+class AlreadyFinished(CurateError):
+    """There was nothing to resume: the result is there, and its report at `report`."""
+
+    exit_code = 0
+
+    def __init__(self, what: str, report: Path) -> None:
+        super().__init__(what)
+        self.report = report
+
+
+def changed(name: str) -> CurateError:
+    """Build the error for an input that is no longer what was read first."""
+    return CurateError(f"{name} was changed while it was read", "Run again once it is complete.")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:

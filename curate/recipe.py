@@ -248,6 +248,8 @@ def _command(words: str) -> Command:
 
 def _run(step: Step, stages: Stages, *, resume: bool) -> str:
     """Run a step and return its result in a few words."""
+    from curate.data.produce import produce
+
     command = _command(step.command)
     try:
         result = produce(command.story, step.inputs, replace(step.config, resume=resume), stages, command.output)

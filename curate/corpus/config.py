@@ -15,6 +15,7 @@ from curate.config import (
     parse_pair,
     parse_positive,
     parse_whole,
+    resume_option,
     seed_option,
     strict_option,
     workers_option,
@@ -89,6 +90,7 @@ class TokensConfig:
     workers: int = workers_option()
     seed: int = seed_option()
     force: bool = force_option()
+    resume: bool = resume_option()
     strict: bool = strict_option()
 
     def __post_init__(self) -> None:

@@ -1,13 +1,12 @@
 """A directory that appears only when it is complete, and the manifest that says how it came to be.
 
 `OutputDirectory` writes beside the target and renames at the end, so that a run that is killed leaves nothing under
-the final name. A lock beside the target keeps two runs out of one directory; the kernel drops it with the process.
+the final name, and a checkpoint beside it. A lock beside the target keeps two runs out of one directory.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import glob
 import hashlib
 import os
@@ -22,28 +21,36 @@ from typing import Any
 
 import orjson
 
+from curate.data.checkpoint import KEY, LIBRARIES, LOG, Checkpoint
+from curate.data.lock import drop_lock, take_lock
 from curate.errors import CurateError, UsageError
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
-_LIBRARIES = ("numpy", "polars", "orjson", "numba", "torch", "sentence_transformers", "tokenizers", "gigatoken")
+_KEY = f".{KEY}"  # in a finished directory: a hidden file is nobody's output
 
 
 class OutputDirectory:
     """A context manager: `path` is a scratch directory beside `target` that replaces it when the block ends well.
 
+    `kept` is the checkpoint of a run with this `key`; with `resume` it goes on from what an interrupted one left.
+
     Raises UsageError when `target` holds files and `force` is false, when it holds files that no run of curate wrote,
-    when another run writes it now, or when it is the working directory; CurateError when it cannot be written.
+    when another run writes it now, or when it is the working directory; CurateError when it cannot be written; with
+    `resume` what `Checkpoint.continues` raises.
     """
 
-    def __init__(self, target: str | Path, *, force: bool = False) -> None:
+    def __init__(
+        self, target: str | Path, *, force: bool = False, resume: bool = False, key: Mapping[str, Any] | None = None
+    ) -> None:
         self.target = Path(target)  # as the user wrote it, for messages
         self.force = force
+        self.resume = resume
         self._place = Path(os.path.realpath(target))
         self.path = self._beside(f"partial-{os.getpid()}")
         self._aside = self._beside(f"partial-{os.getpid()}-old")
-        self._lock_path = self._beside("lock")
+        self.kept = Checkpoint(self._beside("checkpoint"), key)
         self._lock: Any = None
         self._made: list[Path] = []
 
@@ -53,10 +60,14 @@ class OutputDirectory:
                 raise UsageError(f"{self.target} is the directory you are in", "Give the name of a new directory.")
             self._made = [parent for parent in self._place.parents if not parent.exists()]
             self._place.parent.mkdir(parents=True, exist_ok=True)
-            self._take_lock()
+            self._lock = take_lock(self._beside("lock"), self.target)
             self._tidy_after_killed_runs()
-            self._refuse_foreign_files()
+            continues = self.resume and self.kept.continues(
+                self.target, self._place / _KEY, self.target / "report.json", force=self.force
+            )
+            self._refuse_files(replace=self.force or continues)
             self.path.mkdir()
+            self.kept.begin(resume=continues)
         except BaseException as error:
             self._leave()
             if isinstance(error, OSError):
@@ -65,12 +76,15 @@ class OutputDirectory:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        finished = False
         try:
             if kind is None:
-                self._replace_target()
+                self._finish()
+                finished = True
         except OSError as failure:
             raise _cannot_write(self.target, failure.errno) from failure
         finally:
+            self.kept.end(keep=not finished)
             self._leave()
         ours = isinstance(error, OSError) and str(self.path) in str(error.filename)
         if error is not None and (ours or _os_error(error) in _DISK_ERRORS):
@@ -85,29 +99,10 @@ class OutputDirectory:
             shutil.rmtree(self.path, ignore_errors=True)
             if self._place.exists():
                 shutil.rmtree(self._aside, ignore_errors=True)
-            self._lock_path.unlink(missing_ok=True)
-            self._lock.close()
+            drop_lock(self._lock)
         with suppress(OSError):  # not empty, or never made
             for parent in self._made:
                 parent.rmdir()
-
-    def _take_lock(self) -> None:
-        while True:
-            lock = self._lock_path.open("a")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held = os.path.samestat(os.fstat(lock.fileno()), os.stat(self._lock_path))
-            except BlockingIOError:
-                lock.close()
-                raise UsageError(
-                    f"{self.target}: another run is writing this directory", "Wait for it, or give another --out."
-                ) from None
-            except FileNotFoundError:
-                held = False
-            if held:
-                self._lock = lock
-                return
-            lock.close()  # the run before removed this file after we had opened it
 
     def _tidy_after_killed_runs(self) -> None:
         """Put back what a run killed between two renames had set aside, and remove half-written directories."""
@@ -118,14 +113,14 @@ class OutputDirectory:
         for left in self._place.parent.glob(f"{partial}*"):
             shutil.rmtree(left, ignore_errors=True)
 
-    def _refuse_foreign_files(self) -> None:
+    def _refuse_files(self, *, replace: bool) -> None:
         if not self._place.exists():
             return
         if not self._place.is_dir():
             raise UsageError(f"{self.target} is a file, not a directory", "Give another --out.")
         files = [p for p in self._place.rglob("*") if p.is_symlink() or not p.is_dir()]
         present = {str(p.relative_to(self._place)) for p in files}
-        if present and not self.force:
+        if present and not replace:
             raise UsageError(f"{self.target} is not empty", "Give another --out, or --force to replace its contents.")
         foreign = sorted(present - written_files(self._place))
         if foreign:
@@ -133,6 +128,13 @@ class OutputDirectory:
                 f"{self.target} holds files that no run of curate wrote: {', '.join(foreign[:3])}",
                 "Move them away, or give another --out.",
             )
+
+    def _finish(self) -> None:
+        if self.kept.log.exists():
+            self.kept.log.rename(self.path / LOG)
+        if self.kept.key is not None:
+            self.kept.write_key(self.path / _KEY)
+        self._replace_target()
 
     def _replace_target(self) -> None:
         try:
@@ -159,10 +161,10 @@ def _cannot_write(target: Path, number: int | None) -> CurateError:
 
 
 def written_files(directory: Path) -> set[str]:
-    """Return the names of the files that the manifest in `directory` lists, and the manifest's own."""
+    """Return the names of the files that the manifest in `directory` lists, its own, and of those beside it."""
     try:
         manifest = orjson.loads((directory / MANIFEST).read_bytes())
-        return {MANIFEST, *manifest["outputs"]}
+        return {MANIFEST, LOG, _KEY, *manifest["outputs"]}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
@@ -214,7 +216,10 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 def write_manifest(
     directory: Path, *, command: str, config: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write manifest.json: inputs and outputs with their sha256, the configuration, and the versions that ran."""
+    """Write manifest.json: inputs and outputs with their sha256, the configuration, and the versions that ran.
+
+    The log is named without a hash: it tells times, which no two runs have in common.
+    """
     outputs = {
         str(path.relative_to(directory)): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
         for path in sorted(directory.rglob("*"))
@@ -225,6 +230,7 @@ def write_manifest(
         "command": command,
         "config": dict(config),
         "inputs": [dict(source) for source in sources],
+        "log": LOG,
         "outputs": outputs,
         "versions": versions(),
     }
@@ -242,7 +248,7 @@ def versions() -> dict[str, str]:
     from curate import __version__
 
     found = {"curate": __version__, "python": sys.version.split()[0]}
-    for name in _LIBRARIES:
+    for name in LIBRARIES:
         version = getattr(sys.modules.get(name), "__version__", None)
         if version is not None:
             found[name] = str(version)

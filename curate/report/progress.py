@@ -2,26 +2,43 @@
 
 A story wraps each step in `with stages("embed") as advance:` and may call `advance(done, total)`; the bar of a step
 that does not tell how far it is only moves. A quiet run, a pipe and a terminal that cannot draw see no bars.
+
+All of it goes into the log of a run that has one too, a line of JSON for each event; how far a stage is, once a minute.
+What a stage gave may be kept for `--resume`: `stages.kept.once(name, compute)`.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from threading import Timer
+
+from curate.data.checkpoint import Checkpoint
+from curate.report.names import harmless
 
 Advance = Callable[[int, int | None], None]
 
 _SHOW_AFTER_SECONDS = 1.0
+_LOG_EVERY_SECONDS = 60.0
 
 
 class Stages:
-    """The stages of one run: `seconds` holds what each took, in order; `say` prints a line for people on stderr."""
+    """The stages of one run: `seconds` holds what each took, in order; `say` prints a line for people on stderr.
+
+    `kept` is what the run keeps for `--resume`: nothing, until `begin`.
+    """
 
     def __init__(self, *, bars: bool = False, messages: bool = False) -> None:
         self.seconds: dict[str, float] = {}
+        self.kept = Checkpoint()
+        self._log: Path | None = None
+        self._stage: str | None = None
+        self._logged = 0.0
         self._bars = bars and sys.stderr.isatty()
         self._messages = messages
         self._advance: Advance | None = None
@@ -29,13 +46,15 @@ class Stages:
     @contextmanager
     def __call__(self, name: str) -> Iterator[Advance]:
         """Time the stage `name`; the value is a function that takes (done, total or None)."""
-        start = time.perf_counter()
+        start = self._logged = time.perf_counter()
+        outer, self._stage = self._stage, name
         bar = _Bar(name) if self._bars else None
         self._advance = bar.update if bar else None
         try:
             yield self.advance
+            self.log("info", "done", time.perf_counter() - start)
         finally:
-            self._advance = None
+            self._stage, self._advance = outer, None
             if bar:
                 bar.stop()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
@@ -44,11 +63,32 @@ class Stages:
         """Tell how far the stage is that runs now."""
         if self._advance:
             self._advance(done, total)
+        if self._log and time.perf_counter() - self._logged > _LOG_EVERY_SECONDS:
+            self._logged = time.perf_counter()
+            self.log("debug", f"{done:,}" if total is None else f"{done:,} of {total:,}")
 
     def say(self, message: str) -> None:
         """Print one message for people on stderr, unless the run is quiet."""
+        self.log("info", message)
         if self._messages:
-            sys.stderr.write(f"curate: {message}\n")
+            sys.stderr.write(f"curate: {harmless(message)}\n")
+
+    def begin(self, kept: Checkpoint) -> None:
+        """Keep what stages give, and write the log, in the directory of a checkpoint."""
+        self.kept, self._log = kept, kept.log
+
+    def end(self) -> None:
+        """Keep and log nothing any more."""
+        self.kept, self._log = Checkpoint(), None
+
+    def log(self, level: str, message: str, seconds: float | None = None) -> None:
+        """Write a line into the log, if there is one. `level` is debug, info, warning or error."""
+        if self._log is None:
+            return
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "stage": self._stage,
+                "message": message, "seconds": None if seconds is None else round(seconds, 3)}  # fmt: skip
+        with suppress(OSError), self._log.open("ab") as file:  # a full disk is told by what matters more
+            file.write(json.dumps(line).encode() + b"\n")
 
 
 class _Bar:

@@ -19,6 +19,7 @@ from curate.config import (
     parse_positive,
     parse_share,
     parse_whole,
+    resume_option,
     seed_option,
     strict_option,
     workers_option,
@@ -172,6 +173,7 @@ class SelectConfig:
     workers: int = workers_option()
     seed: int = seed_option()
     force: bool = force_option()
+    resume: bool = resume_option()
     strict: bool = strict_option()
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.random import SeedSequence  # imported before the work begins: its im
 
 from curate.config import resolve
 from curate.data import quota
-from curate.data.manifest import OutputDirectory
+from curate.data.produce import produce
 from curate.data.read import read_rows
 from curate.errors import CurateError
 from curate.report.progress import Stages
@@ -42,11 +43,7 @@ def select_rows(inputs: Any, **options: Any) -> Selection:
     with what is wrong and what to do.
     """
     config, _ = resolve(SelectConfig, [("argument", options)])
-    if config.out is None:
-        return select(inputs, config)
-    with OutputDirectory(config.out, force=config.force) as out:  # a refusal to write comes before the work
-        selection = select(inputs, config)
-        selection.write_into(out.path)
+    selection: Selection = produce(select, inputs, config)
     return selection
 
 
@@ -139,7 +136,8 @@ def pick_rows(
     scores = offered.select(score).to_series().to_numpy()
     values = None if config.balance in (None, CLUSTER) else shares.values_of(offered, str(config.balance))
     with stages("cluster"):
-        everything = group_rows(X, tasks, k, config, seed, stages.advance)
+        grouped = partial(group_rows, X, tasks, k, config, seed, stages.advance)
+        everything = Groups(**stages.kept.once(f"groups-{k}", lambda: vars(grouped())))
         groups, old_labels = everything.first(n), everything.labels[n:]
     with stages("pick"):
         have = None if old is None else old_labels

@@ -16,11 +16,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from curate.config import as_text, force_option, option, seed_option, strict_option
+from curate.config import as_text, force_option, option, resume_option, seed_option, strict_option
 from curate.errors import CurateError
 
 SCHEMA_VERSION = 1
-_SAME_ROWS = {"out", "force", "strict"}  # options that do not change the rows
+_SAME_ROWS = {"out", "force", "resume", "strict"}  # options that do not change the rows
 
 
 def names() -> list[str]:
@@ -48,6 +48,7 @@ class Output:
                              metavar="FILE.jsonl")  # fmt: skip
     seed: int = seed_option()
     force: bool = force_option()
+    resume: bool = resume_option()
     strict: bool = strict_option()
 
 

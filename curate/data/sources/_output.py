@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
+from typing import Any
 
+from curate.data.checkpoint import KEY, Checkpoint
+from curate.data.lock import drop_lock, take_lock
 from curate.errors import CurateError, UsageError
 
 
@@ -19,42 +24,86 @@ class OutputFile:
     """A context manager: `path` is a file in a scratch directory beside `target`, moved there when the block ends well.
 
     An old file goes first and the rows come last, so that a run killed at any moment leaves no rows without their own
-    report. Raises UsageError when something is there and `force` is false, or has no report beside it; CurateError when
-    it cannot be written.
+    report. `kept` is the checkpoint of a run with this `key`, as of an `OutputDirectory`. Raises UsageError when
+    something is there and `force` is false, has no report beside it, or is being written by another run; CurateError
+    when it cannot be written; with `resume` what `Checkpoint.continues` raises.
     """
 
-    def __init__(self, target: str | Path, *, force: bool = False) -> None:
+    def __init__(
+        self, target: str | Path, *, force: bool = False, resume: bool = False, key: Mapping[str, Any] | None = None
+    ) -> None:
         self.target = Path(target)
         self.force = force
+        self.resume = resume
+        self.kept = Checkpoint(self._beside("checkpoint"), key)
+        self._scratch = self._beside(f"partial-{os.getpid()}")
+        self.path = self._scratch / self.target.name
 
     def __enter__(self) -> OutputFile:
         for path in (self.target, report_path(self.target)):
             if path.is_dir():
                 raise UsageError(f"{path} is a directory", "Give the name of a file: --out rows.jsonl")
-            if path.exists() and not self.force:
-                raise UsageError(f"{path} is there already", "Give another --out, or --force to replace it.")
-        if self.target.exists() and not report_path(self.target).exists():  # a dump, more likely
-            raise UsageError(f"{self.target} is none of our files: it has no report", "Give another --out.")
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            self._scratch = TemporaryDirectory(prefix=f".{self.target.name}.", dir=self.target.parent)
+            self._lock = take_lock(self._beside("lock"), self.target)
         except OSError as error:
             raise self._cannot_write(error) from error
-        self.path = Path(self._scratch.name) / self.target.name
+        try:
+            for left in self.target.parent.glob(f"{escape(self._beside('partial-').name)}*"):
+                shutil.rmtree(left, ignore_errors=True)  # of a run that was killed
+            continues = self.resume and self.kept.continues(
+                self.target, self._finished_key, report_path(self.target), force=self.force
+            )
+            self._refuse_files(replace=self.force or continues)
+            self._scratch.mkdir()
+            self.kept.begin(resume=continues)
+        except BaseException as error:
+            self._leave()
+            if isinstance(error, OSError):
+                raise self._cannot_write(error) from error
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        finished = False
         try:
             if kind is None:
-                self.target.unlink(missing_ok=True)
-                os.replace(report_path(self.path), report_path(self.target))
-                os.replace(self.path, self.target)
+                self._finish()
+                finished = True
         except OSError as failure:
             raise self._cannot_write(failure) from failure
         finally:
-            self._scratch.cleanup()
-        if isinstance(error, OSError) and str(error.filename).startswith(self._scratch.name):
+            self.kept.end(keep=not finished)
+            self._leave()
+        if isinstance(error, OSError) and str(error.filename).startswith(str(self._scratch)):
             raise self._cannot_write(error) from error
+
+    @property
+    def _finished_key(self) -> Path:
+        """Where the key of the rows stands; nowhere while there are no rows."""
+        return self._beside(KEY) if self.target.exists() else self._scratch / KEY
+
+    def _beside(self, suffix: str) -> Path:
+        return self.target.with_name(f".{self.target.name}.{suffix}")
+
+    def _refuse_files(self, *, replace: bool) -> None:
+        for path in (self.target, report_path(self.target)):
+            if path.exists() and not replace:
+                raise UsageError(f"{path} is there already", "Give another --out, or --force to replace it.")
+        if self.target.exists() and not report_path(self.target).exists():  # a dump, more likely
+            raise UsageError(f"{self.target} is none of our files: it has no report", "Give another --out.")
+
+    def _finish(self) -> None:
+        self.target.unlink(missing_ok=True)
+        self._beside(KEY).unlink(missing_ok=True)
+        os.replace(report_path(self.path), report_path(self.target))
+        if self.kept.key is not None:
+            self.kept.write_key(self._beside(KEY))
+        os.replace(self.path, self.target)
+
+    def _leave(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        drop_lock(self._lock)
 
     def _cannot_write(self, error: OSError) -> CurateError:
         return CurateError(f"cannot write {self.target}: {error.strerror}", "Give another --out.")

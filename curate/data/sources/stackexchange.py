@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ _VERDICTS = (
     "unseen", "fine", "unreadable", "title.not_self_contained", "answer.too_short", "answer.too_long",
     "answer.first_person", "answer.references", "answer.empty",
 )  # fmt: skip
+_NUMBERS, _VERDICTS_OF = ("question", "answer", "score"), ("question_verdict", "answer_verdict")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,23 @@ class _Site:
         """Read the dump from its beginning."""
         return read_posts(self.dump.lines(stages.advance))
 
+    def once(self, what: str, stages: Stages, read: Callable[[], None]) -> None:
+        """Let `read` fill the site in one pass over the dump, unless an interrupted run did."""
+
+        def filled() -> dict[str, Any]:
+            read()
+            arrays = {name: getattr(self, name).tobytes() for name in _NUMBERS}
+            verdicts = {name: getattr(self, name) for name in _VERDICTS_OF}
+            return {"counts": self.counts, **arrays, **verdicts, "about": self.dump.about, "fault": self.dump.fault}
+
+        piece = stages.kept.once(f"{what}/{self.name}", filled)
+        self.counts = Counter(piece["counts"])
+        for name in _NUMBERS:
+            setattr(self, name, array("q", piece[name]))
+        for name in _VERDICTS_OF:
+            setattr(self, name, bytearray(piece[name]))
+        self.dump.about, self.dump.fault = piece["about"], piece["fault"]
+
     def place(self, question: int) -> int | None:
         """Return the position of a question, if it has a good answer."""
         at = bisect_left(self.question, question)
@@ -101,15 +120,16 @@ def extract(inputs: list[str], config: Config, stages: Stages) -> Extract:
     sites, notes = _sites(inputs, config)
     for site in sites:
         with stages("top answers"):
-            _find_top_answers(site, config.min_score, stages)
+            site.once("top answers", stages, partial(_find_top_answers, site, config.min_score, stages))
         with stages("rules"):
-            _judge(site, config, stages)
+            site.once("rules", stages, partial(_judge, site, config, stages))
         notes += site.dump.notes()
     chosen, groups = _share_out(sites, config)
     rows = []
     for site in sites:
         with stages("texts"):
-            rows += _fetch(site, chosen[site.name], config, stages)
+            fetched = partial(_fetch, site, chosen[site.name], config, stages)
+            rows += stages.kept.once(f"texts/{site.name}", fetched)
     counts = sum((site.counts for site in sites), Counter[str]())
     return build_extract(
         "stackexchange", config, rows, unit="posts", read=counts.pop("read", 0), dropped=counts, used=2 * len(rows),

@@ -371,7 +371,7 @@ def test_the_command_writes_rows_and_report_and_a_rerun_writes_the_same(dump, tm
     assert "1 row in" in printed
     assert all(len(line) <= 80 for line in printed.splitlines() if str(tmp_path) not in line)
     files = {file.name: file.read_bytes() for file in out.parent.iterdir()}
-    assert set(files) == {"se.jsonl", "se.report.json"}
+    assert set(files) == {"se.jsonl", "se.report.json", ".se.jsonl.key.json"}
     assert run(app, arguments) == 2
     assert "--force" in capsys.readouterr().err
     assert run(app, [*arguments, "--force", "--json"]) == 0

@@ -1,0 +1,266 @@
+"""What an interrupted run leaves for `--resume`: finished pieces, and the key that says what they are pieces of.
+
+A checkpoint is a hidden directory beside the target. It holds the key (options, versions, size and time of every
+input), the log, and a file for each finished piece: a chunk that was measured, the vectors of a pool, the clusters. A
+run that continues takes pieces as they are and computes the others; any set of pieces will do.
+
+Decisions:
+- A piece is written under a temporary name, brought to the disk by a thread of its own, and renamed. So a kill, or a
+  power cut, leaves whole pieces.
+- Keeping costs at most 3 % of the work that it saves: a piece that would take longer, at the speed that the disk has
+  shown, is not kept. On a slow disk a run keeps less, and is not slowed down.
+- A disk that is full ends the keeping and not the run; the pieces are removed, for the result may need the room.
+- Arrays in numpy's own format, the rest as JSON: nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from curate.data.fingerprint import difference, fingerprint
+from curate.errors import AlreadyFinished, UsageError
+
+KEY, LOG = "key.json", "log.jsonl"
+LIBRARIES = ("numpy", "polars", "orjson", "numba", "torch", "sentence_transformers", "tokenizers", "gigatoken")
+_SHARE = 0.03  # of the work, for keeping it
+_SPEED = 1e9  # bytes a second, until something was written
+
+
+def key_of(inputs: Any, config: Any) -> dict[str, Any] | None:
+    """Return what the result of a run depends on, None where that cannot be told: stdin, URLs, Python objects."""
+    listed = inputs if isinstance(inputs, list | tuple) else [inputs]
+    if not all(isinstance(given, str | Path) and _is_local(str(given)) for given in listed):
+        return None
+    key = {
+        "command": type(config).__module__,
+        **fingerprint([str(given) for given in listed], config, Path(config.out)),
+        "versions": _installed(),
+    }
+    return dict(json.loads(json.dumps(key)))
+
+
+def _is_local(name: str) -> bool:
+    import glob
+
+    return os.path.exists(name) or bool(glob.glob(name, recursive=True))
+
+
+def _installed() -> dict[str, str]:
+    from curate import __version__
+
+    found = {"curate": __version__, "python": sys.version.split()[0]}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+class Checkpoint:
+    """The pieces of a run in `directory`. Without a directory or a `key` nothing is kept, and `once` only computes.
+
+    `fault` is why nothing is kept any more, if so. Threads may share a checkpoint.
+    """
+
+    def __init__(self, directory: Path | None = None, key: Mapping[str, Any] | None = None) -> None:
+        self.directory = directory
+        self.key = key
+        self.resumed = False
+        self.fault: str | None = None
+        self._pieces = None if directory is None or key is None else directory / "pieces"
+        self._lock = Lock()
+        self._work = self._writing = 0.0
+        self._written = 0
+        self._disk: Any = None
+
+    @property
+    def log(self) -> Path:
+        """The log of the run."""
+        assert self.directory is not None
+        return self.directory / LOG
+
+    def continues(self, target: Path, finished: Path, report: Path, *, force: bool) -> bool:
+        """Return whether a run with this key was interrupted, so that it can be continued.
+
+        finished, report: the key and the report of a result at `target`. Raises AlreadyFinished where the result has
+        this key; UsageError where the key of an interrupted run is another, or, unless `force`, that of the result.
+        """
+        assert self.directory is not None
+        if self.key is None:
+            return False
+        if (was := _read_key(self.directory / KEY)) is not None:
+            if was != self.key:
+                raise UsageError(f"--resume: {difference(was, self.key)}", "Start anew without --resume.")
+            return True
+        was = _read_key(finished)
+        if was == self.key:
+            raise AlreadyFinished(f"{target} is finished already: there is nothing to resume", report)
+        if was is not None and not force:
+            raise UsageError(
+                f"--resume: {difference(was, self.key)}", "Give another --out, or start anew with --force."
+            )
+        return False
+
+    def begin(self, *, resume: bool) -> None:
+        """Open the directory: with what is there where `resume`, else empty."""
+        assert self.directory is not None
+        if not resume:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            self.directory.mkdir()
+            if self.key is not None:
+                self.write_key(self.directory / KEY)
+        self.resumed = resume
+        if self._pieces is not None:
+            self._pieces.mkdir(exist_ok=True)
+
+    def write_key(self, path: Path) -> None:
+        """Write the key, which says of a result too what it was made from."""
+        beside = path.with_name(f"{path.name}.part")
+        beside.write_text(json.dumps(self.key, sort_keys=True) + "\n")
+        beside.replace(path)
+
+    def end(self, *, keep: bool) -> None:
+        """Remove the directory, unless there are pieces to `keep`."""
+        if self._disk is not None:
+            self._disk.shutdown()
+        if self.directory is not None and not (keep and self.count()):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def count(self) -> int:
+        """Return how many pieces are there."""
+        return 0 if self._pieces is None else sum(1 for _ in self._pieces.rglob("*.piece"))
+
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return the piece of that name, or what `compute` gives, to be kept.
+
+        A piece is of arrays, bytes, text, numbers, lists, and dicts with names; tuples come back as lists.
+        """
+        if self._pieces is None:
+            return compute()
+        path = self._pieces / f"{name}.piece"
+        found = _read(path)
+        if found is not None:
+            return found[0]
+        start = time.perf_counter()
+        value = compute()
+        self._keep(path, value, time.perf_counter() - start)
+        return value
+
+    def _keep(self, path: Path, value: Any, seconds: float) -> None:
+        start = time.perf_counter()
+        arrays: list[Any] = []
+        header = _dumped({"value": _flat(value, arrays), "arrays": len(arrays), "libraries": _loaded()})
+        size = len(header) + sum(array.nbytes for array in arrays)
+        with self._lock:
+            self._work += seconds
+            speed = self._written / self._writing if self._written else _SPEED
+            if self.fault or self._writing + size / speed > _SHARE * self._work:
+                return
+            self._disk = self._disk or _thread()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path.with_suffix(".part"), header, arrays)
+            self._disk.submit(_settle, path.with_suffix(".part"), path)
+        except OSError as error:
+            self._give_up(error)
+        with self._lock:
+            self._writing += time.perf_counter() - start
+            self._written += size
+
+    def _give_up(self, error: OSError) -> None:
+        assert self._pieces is not None
+        self.fault = f"nothing is kept for --resume any more: {error.strerror or error}"
+        shutil.rmtree(self._pieces, ignore_errors=True)
+
+
+def _thread() -> Any:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1)
+
+
+def _settle(part: Path, path: Path) -> None:
+    """Bring a file to the disk, then give it its name."""
+    with suppress(OSError):
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def _write(path: Path, header: bytes, arrays: Sequence[Any]) -> None:
+    with path.open("wb") as file:
+        file.write(header + b"\n")
+        for array in arrays:
+            _numpy().save(file, array, allow_pickle=False)
+
+
+def _read(path: Path) -> list[Any] | None:
+    """Return [value], or None where there is no such piece or it is damaged."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.readline())
+            arrays = [_numpy().load(file, allow_pickle=False) for _ in range(header["arrays"])]
+        for name in header["libraries"]:  # what has run stands in the manifest, whichever process it ran in
+            if name in LIBRARIES:
+                import_module(name)
+        return [_grown(header["value"], arrays)]
+    except (OSError, ValueError, EOFError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _numpy() -> Any:
+    import numpy as np
+
+    return np
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value, default=lambda number: number.item()).encode()  # a number of numpy's
+
+
+def _loaded() -> list[str]:
+    return [name for name in LIBRARIES if name in sys.modules]
+
+
+def _flat(value: Any, arrays: list[Any]) -> Any:
+    """Return `value` as JSON, its arrays and bytes put into `arrays`."""
+    if isinstance(value, Mapping):
+        return {name: _flat(part, arrays) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_flat(part, arrays) for part in value]
+    if isinstance(value, bytes | bytearray):
+        arrays.append(_numpy().frombuffer(value, "u1"))
+        return {"\0bytes": len(arrays) - 1}
+    if type(value).__name__ == "ndarray":
+        arrays.append(value)
+        return {"\0array": len(arrays) - 1}
+    return value
+
+
+def _grown(value: Any, arrays: Sequence[Any]) -> Any:
+    if isinstance(value, list):
+        return [_grown(part, arrays) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if "\0array" in value:
+        return arrays[value["\0array"]]
+    if "\0bytes" in value:
+        return arrays[value["\0bytes"]].tobytes()
+    return {name: _grown(part, arrays) for name, part in value.items()}
+
+
+def _read_key(path: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
