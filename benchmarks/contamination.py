@@ -54,6 +54,7 @@ def disguises(text: str, name: str | None) -> Iterator[tuple[str, str]]:
     if name:
         yield "changed name", re.sub(rf"\b{re.escape(name)}\b", "Xanthippe", text)
     yield "embedded", f"A student of mine was given this task last week.\n\n{text}\n\nThink step by step, then answer."
+    yield "quoted", f'Please answer the question "{text}" and explain how you got there.'
 
 
 def recall(records: list[tuple[str, int, Record]]) -> tuple[dict[str, dict[str, list[int]]], list[str]]:
@@ -83,7 +84,7 @@ def recall(records: list[tuple[str, int, Record]]) -> tuple[dict[str, dict[str, 
 def main(evaluations: str, pool: str, out: str | None = None) -> None:
     """Print the tables, and write them as JSON."""
     table, missed = recall(read_records(evaluations)[0])
-    names = ("verbatim", "re-cased", "re-spaced", "changed name", "embedded")
+    names = ("verbatim", "re-cased", "re-spaced", "changed name", "embedded", "quoted")
     print("found of planted".ljust(26), *(name.rjust(13) for name in names))
     for kind, cells in table.items():
         print(kind.ljust(26), *(f"{cells[name][0]:,}/{cells[name][1]:,}".rjust(13) for name in names))

@@ -10,7 +10,9 @@ repeats counts where it stands first. A row is contaminated by an item when
   other: the usual 13-gram (Brown et al. 2020, arXiv 2005.14165, appendix C). This also finds parts of a long passage;
 - or at least 60 % of the words of a prompt do, in runs of five or more, and at least eight words: a short prompt, or
   one with a name changed here and there;
-- or a prompt of fewer than eight words is the row's whole prompt; inside a longer text it may be a stock phrase;
+- or a prompt of fewer than eight words is the row's whole prompt;
+- or a prompt of three to forty words stands in the row's prompt as whole sentences, but for a name if it has six
+  more (`sentences.py`): inside a sentence a few words may be a stock phrase;
 - or 13 words in a row of another text of the item (an answer, a solution, tests) and at least 60 % of its words: the
   shared quotation, list of numbers, or recipe step that answers have in common is not a copy of the item.
 
@@ -38,6 +40,7 @@ from curate.corpus.words import hash_words, word_spans
 from curate.engine.blocks import map_blocks
 from curate.sft.evaluation import Item
 from curate.sft.ledger import mark
+from curate.sft.sentences import Forms, find_sentences, index_sentences
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -50,6 +53,7 @@ _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar
 SHARE = 0.6
 NGRAM = 5
 BOILERPLATE = 10  # items
+STOCK = 2  # items: a short prompt has little besides
 _ROWS = 8192  # rows of the pool compared at a time
 _BITS = 24  # of a hash, for a first look that turns most runs of the pool away: 16 MB
 _DEFINES = re.compile(r"(?i)\b(?:def|function|func|fn)\s+(\w+)\s*\(")
@@ -69,7 +73,7 @@ class Index:
     keys (k,) ascending; their places are places[starts[j]:starts[j + 1]], ascending; a place is the number of a word
     among the words of all texts. Of each text: `item`, `is_prompt`, `first` (its first word), `counting` (words in runs
     that count), `run` and `few`: how many words make a run, and a prompt that is not short. `short` maps the hash of
-    each short prompt to the texts that are it.
+    each short prompt to the texts that are it, `sentences` are the forms in which it may stand inside a longer one.
     """
 
     texts: list[str]
@@ -85,6 +89,7 @@ class Index:
     places: I64
     seen: Bool
     short: dict[int, list[int]]
+    sentences: Forms
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def find_hits(rows: pl.DataFrame, items: Sequence[Item], workers: int = 1) -> pl
     words of that text, `span` the run as the item has it. In order of id, evaluation and item.
     """
     index = build_index(items)
-    if not len(index.keys) and not index.short:
+    if not rows.height or not (len(index.keys) or index.short):
         return pl.DataFrame(schema=HITS)
 
     def block(start: int, stop: int) -> tuple[I64, ...]:
@@ -161,8 +166,11 @@ def build_index(items: Sequence[Item]) -> Index:
         [i < len(one.prompts) for one in items for i in range(len(one.prompts) + len(one.others))], bool
     )
     prompts = ["\n".join(one.prompts) for one in items]
-    nameless = [without_names(text, prompts[i]) for text, i in zip(texts, of.tolist(), strict=True)]
-    words = hash_words(pl.Series(nameless, dtype=pl.String), NGRAM)
+    joined = pl.Series(["\n".join((*one.prompts, *one.others)) for one in items], dtype=pl.String)
+    code = joined.str.contains(_DEFINES.pattern).to_list()  # few items define anything
+    parts = zip(texts, of.tolist(), strict=True)
+    nameless = pl.Series([without_names(t, prompts[i]) if code[i] else t for t, i in parts], dtype=pl.String)
+    words = hash_words(nameless, NGRAM)
     text_of = np.repeat(np.arange(len(texts)), np.diff(words.offsets))
     same: dict[tuple[str, ...], int] = {}  # items with the same prompts, in one file or two, are one
     item_of = np.array([same.setdefault(tuple(one.prompts), i) for i, one in enumerate(items)], np.int64)
@@ -170,8 +178,11 @@ def build_index(items: Sequence[Item]) -> Index:
     places = np.flatnonzero(words.ngrams)
     keys, key = np.unique(words.ngrams[places], return_inverse=True)
     pairs = np.unique(key * len(items) + item_of[of[text_of[places]]])
-    rare = np.bincount(pairs // max(len(items), 1), minlength=len(keys)) <= BOILERPLATE
+    shared = np.bincount(pairs // max(len(items), 1), minlength=len(keys))  # by how many items
+    rare = shared <= BOILERPLATE
     _, first = np.unique(text_of[places] * len(keys) + key, return_index=True)
+    stock = np.zeros(len(words.ngrams), bool)
+    stock[np.add.outer(places[shared[key] > STOCK], np.arange(NGRAM))] = True
     once = np.sort(first[rare[key[first]]])  # what a text repeats counts once: no text makes a long list of places
     places, key = places[once], (np.cumsum(rare) - 1)[key[once]]
     counting = np.zeros(len(texts), np.int64)
@@ -182,15 +193,16 @@ def build_index(items: Sequence[Item]) -> Index:
     seen[keys[rare] >> np.uint64(64 - _BITS)] = True
     short: dict[int, list[int]] = {}
     sizes = np.diff(words.offsets)
-    unspaced = 2 * pl.Series(nameless, dtype=pl.String).str.count_matches(_UNSPACED).to_numpy() > sizes
+    unspaced = 2 * nameless.str.count_matches(_UNSPACED).to_numpy() > sizes
     run, few = np.where(unspaced, RUN_UNSPACED, RUN), np.where(unspaced, SHORT_UNSPACED, SHORT)
     for text in np.flatnonzero(is_prompt & (sizes > 0) & (counting < few)).tolist():
         short.setdefault(int(words.whole[text]), []).append(text)
     order = np.argsort(key, kind="stable")
     starts = np.searchsorted(key[order], np.arange(rare.sum() + 1))
     return Index(
-        texts=texts, nameless=nameless, item=of, is_prompt=is_prompt, first=words.offsets, counting=counting, run=run,
-        few=few, keys=keys[rare], starts=starts, places=places[order], seen=seen, short=short,
+        texts=texts, nameless=nameless.to_list(), item=of, is_prompt=is_prompt, first=words.offsets, counting=counting,
+        run=run, few=few, keys=keys[rare], starts=starts, places=places[order], seen=seen, short=short,
+        sentences=index_sentences(nameless, is_prompt, unspaced, stock),
     )  # fmt: skip
 
 
@@ -223,17 +235,14 @@ def _match(index: Index, prompts: pl.Series, responses: pl.Series) -> tuple[I64,
     share = covered / index.counting[text]
     most, run = (share >= SHARE) & (covered >= index.few[text]), longest >= index.run[text]
     hit = np.where(index.is_prompt[text], most | run, most & run)
-    whole = hash_words(_nameless(prompts), NGRAM).whole.tolist()
-    short = [(i, t) for i, value in enumerate(whole) for t in index.short.get(value, ())]
-    found = np.array(short, np.int64).reshape(-1, 2)
-    size = np.array([len(word_spans(index.nameless[t])) for t in found[:, 1].tolist()], np.int64)
-    return (
-        np.concatenate((row[hit], found[:, 0])),
-        np.concatenate((text[hit], found[:, 1])),
-        np.concatenate((longest[hit], size)),
-        np.concatenate((share[hit], np.ones(len(found)))),
-        np.concatenate((start[hit] - index.first[text[hit]], np.zeros(len(found), np.int64))),
-    )
+    nameless = _nameless(prompts)
+    whole = hash_words(nameless, NGRAM).whole.tolist()
+    sizes = np.diff(index.first)
+    found = [(i, t, sizes[t], 1.0, 0) for i, value in enumerate(whole) for t in index.short.get(value, ())]
+    found += find_sentences(index.sentences, nameless)
+    runs = (row[hit], text[hit], longest[hit], share[hit], start[hit] - index.first[text[hit]])
+    short = np.array(found, np.float64).reshape(-1, 5).T
+    return tuple(np.concatenate((a, b.astype(a.dtype))) for a, b in zip(runs, short, strict=True))
 
 
 def _runs(group: I64, place: I64) -> tuple[I64, I64, I64, I64]:

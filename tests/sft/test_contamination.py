@@ -180,12 +180,15 @@ def test_a_copied_answer_is_found():
 
 
 def test_short_prompts():
-    """A prompt of fewer than eight words has to be the whole prompt, one of eight to be there with all its words."""
+    """Two words have to be the whole prompt, seven a sentence of it, eight may stand anywhere if all are there."""
+    assert found(("inflation", "Prices rise."), asked("Inflation")).height == 1
+    assert found(("Explain this.\nInflation", "Prices rise."), asked("Inflation")).is_empty()
     assert found(("what is the capital of france", "Paris."), asked("What is the capital of France?")).height == 1
-    assert found(("Tell me: what is the capital of France?", ""), asked("What is the capital of France?")).is_empty()
+    assert found(("Tell me: what is the capital of France?", ""), asked("What is the capital of France?")).height == 1
+    assert found(("Tell me what is the capital of France?", ""), asked("What is the capital of France?")).is_empty()
     eight = asked("Name the three largest lakes of northern Italy.")
     assert found(("Please name the three largest lakes of northern Italy today.", ""), eight).height == 1
-    assert found(("Name the three largest lakes of northern Spain.", ""), eight).is_empty()
+    assert found(("Name the three largest lakes of southern Italy.", ""), eight).is_empty()
 
 
 def test_chinese():
@@ -237,8 +240,9 @@ def test_repeats_are_harmless():
 
 
 def test_nothing_to_find():
-    """No items, items without words, and rows without words are no error."""
+    """No items, no rows, items without words, and rows without words are no error."""
     assert find_hits(pool(("a", "b")), []).is_empty()
+    assert find_hits(pool(("a", "b")).clear(), [asked(QUESTION)]).is_empty()
     assert found(("", ""), asked("", "..."), asked()).is_empty()
     assert found(("...", "?"), asked(QUESTION)).is_empty()
 
@@ -332,14 +336,12 @@ def test_bad_input(tmp_path):
 
 
 def test_planted_copies_of_real_items(shared_data):
-    """Every tenth GSM8K question and all of MT-bench are found in every disguise."""
+    """Every tenth GSM8K and MMLU question, with its choices, and all of MT-bench are found in every disguise."""
     items = []
-    for name in ("gsm8k_test", "mt_bench_questions"):
+    for name, step in (("gsm8k_test", 10), ("mmlu_test_2020", 10), ("mt_bench_questions", 1)):
         with gzip.open(shared_data / f"eval/{name}.jsonl.gz") as lines:
-            items += [
-                item(name, i, orjson.loads(line)) for i, line in enumerate(lines) if name[0] == "m" or i % 10 == 0
-            ]
-    prompts = ["\n\n".join(one.prompts) for one in items]
+            items += [item(name, i, orjson.loads(line)) for i, line in enumerate(lines) if i % step == 0]
+    prompts = [one.prompts[1] if "mmlu" in one.source else "\n\n".join(one.prompts) for one in items]
     disguises = [prompts, [p.upper() for p in prompts], [p.replace(" ", "  \n") for p in prompts],
                  [f"Please help me with this.\n{p}\nExplain." for p in prompts]]  # fmt: skip
     hits = find_hits(pool(*((p, "I do not know.") for group in disguises for p in group)), items)
