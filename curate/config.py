@@ -15,12 +15,14 @@ from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
 
+from curate.engine import ENGINES, LOCAL
 from curate.errors import UsageError, unknown_name
 
 T = TypeVar("T")
 
 _NUMBER_UNITS = {"k": 3, "m": 6, "b": 9, "g": 9, "t": 12, "p": 15}
 _BYTE_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+MAX_EXPAND = 200  # our choice: text unpacks to 3 to 14 bytes a byte, rows of one template to 32, zeros to 1,000
 _LARGEST = 2**63 - 1  # what JSON writers, polars and numpy hold
 
 
@@ -267,6 +269,20 @@ def workers_option() -> Any:
                   metavar="N")  # fmt: skip
 
 
+def engine_option() -> Any:
+    """Declare --engine."""
+    return option("where the work runs: on this machine, or on a Ray cluster (docs/scale.md)", default=LOCAL,
+                  choices=ENGINES)  # fmt: skip
+
+
+def address_option() -> Any:
+    """Declare --address."""
+    return option(
+        "Ray cluster to use: auto, HOST:PORT or ray://HOST:PORT [default: one of --workers CPUs, started here]",
+        metavar="ADDRESS",
+    )
+
+
 def seed_option() -> Any:
     """Declare --seed."""
     return option(
@@ -282,6 +298,14 @@ def force_option() -> Any:
 def resume_option() -> Any:
     """Declare --resume."""
     return option("go on from where an interrupted run of the same command stopped; docs/resume.md", flag=True)
+
+
+def max_expand_option() -> Any:
+    """Declare --max-expand."""
+    return option(
+        "refuse a packed file that unpacks to over N bytes for each of its own; one that gives up to 256 MB is never "
+        "refused", default=MAX_EXPAND, parse=parse_whole, metavar="N",
+    )  # fmt: skip
 
 
 def strict_option() -> Any:

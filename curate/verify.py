@@ -29,7 +29,7 @@ from curate.sft.config import SelectConfig
 
 _CONFIGS: dict[str, type] = {"select": SelectConfig, "tokens": TokensConfig}
 _INDEX = "tokens --save-index"  # its directory has no configuration of its own
-_OF_THE_MACHINE = ("workers", "memory", "tmp", "chunk_size", "save_index")
+_OF_THE_MACHINE = ("workers", "engine", "address", "memory", "tmp", "chunk_size", "save_index")
 _TIMED = ("report.json", "report.html")
 _SHOWN = 10  # files of each kind; --json has all
 
@@ -52,12 +52,16 @@ def verify_directory(directory: str, config: VerifyConfig, stages: Stages | None
     stages = stages or Stages()
     place = Path(directory)
     manifest = read_manifest(place)
-    paths = {name: _inside(place, name) for name in manifest["outputs"]}
+    paths = {name: inside(place, name) for name in manifest["outputs"]}
     with stages("outputs"):
-        outputs = [{"path": name, "status": _status(paths[name], facts)} for name, facts in manifest["outputs"].items()]
-        outputs += [{"path": name, "status": "added"} for name in _added(place, paths)]
+        outputs = [
+            {"path": name, "status": file_status(paths[name], facts)} for name, facts in manifest["outputs"].items()
+        ]
+        outputs += [{"path": name, "status": "added"} for name in _added(place)]
     with stages("inputs"):
-        inputs = [{"path": source["path"], "status": _status(source["path"], source)} for source in manifest["inputs"]]
+        inputs = [
+            {"path": source["path"], "status": file_status(source["path"], source)} for source in manifest["inputs"]
+        ]
     problem = _config_problem(manifest)
     again = _replay(manifest, inputs, problem, stages) if config.replay else None
     return {
@@ -76,7 +80,7 @@ def verify_directory(directory: str, config: VerifyConfig, stages: Stages | None
     }
 
 
-def _inside(place: Path, name: str) -> str:
+def inside(place: Path, name: str) -> str:
     """Return the path of an output; CurateError where it leads out of the directory."""
     root = os.path.realpath(place)
     try:
@@ -91,7 +95,7 @@ def _inside(place: Path, name: str) -> str:
     return path
 
 
-def _status(path: str, facts: Mapping[str, Any]) -> str:
+def file_status(path: str, facts: Mapping[str, Any]) -> str:
     """Return what became of a file: ok, changed, gone, unreadable, or no_hash where the manifest has none."""
     from curate.data.manifest import file_sha256
 
@@ -106,13 +110,13 @@ def _status(path: str, facts: Mapping[str, Any]) -> str:
     return "ok" if same else "changed"
 
 
-def _added(place: Path, known: Mapping[str, str]) -> list[str]:
+def _added(place: Path) -> list[str]:
     """Return the files that the manifest does not have."""
-    from curate.data.manifest import MANIFEST
+    from curate.data.manifest import written_files
 
     files = (path.relative_to(place) for path in place.rglob("*") if path.is_symlink() or not path.is_dir())
     names = {str(path) for path in files if not any(part.startswith(".") for part in path.parts)}
-    return [as_text(name) for name in sorted(names - {MANIFEST, *known})]
+    return [as_text(name) for name in sorted(names - written_files(place))]
 
 
 def _config_problem(manifest: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from curate.config import (
+    address_option,
+    engine_option,
     force_option,
+    max_expand_option,
     option,
     parse_bytes,
     parse_fraction,
@@ -87,7 +90,10 @@ class TokensConfig:
     tmp: str | None = option("directory for what does not fit in memory [default: the system's]", metavar="DIR")
     chunk_size: int | None = option("bytes read at a time; results do not depend on it [default: by --memory]",
                                     parse=parse_bytes, metavar="SIZE")  # fmt: skip
+    max_expand: int = max_expand_option()
     workers: int = workers_option()
+    engine: str = engine_option()
+    address: str | None = address_option()
     seed: int = seed_option()
     force: bool = force_option()
     resume: bool = resume_option()

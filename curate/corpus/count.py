@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ from curate.corpus.scan import Scan, scan
 from curate.corpus.write import check_writable
 from curate.data import tokenizer
 from curate.data.corpus import Corpus, open_corpus
-from curate.data.manifest import OutputDirectory
+from curate.data.produce import produce
 from curate.data.tokenizer import Tokenizer
+from curate.engine import RAY, ray
 from curate.errors import CurateError
 from curate.report.progress import Stages
 
@@ -47,11 +49,7 @@ def count_tokens(inputs: Any, **options: Any) -> TokenReport:
     wrong and what to do.
     """
     config, _ = resolve(TokensConfig, [("argument", options)])
-    if config.out is None:
-        return count(inputs, config)
-    with OutputDirectory(config.out, force=config.force) as out:  # a refusal to write comes before the work
-        found = count(inputs, config)
-        found.write_into(out.path)
+    found: TokenReport = produce(count, inputs, config)
     return found
 
 
@@ -66,8 +64,12 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
         columns=config.text_column,
         document=config.document,
         chunk_bytes=room.chunk,
+        max_expand=config.max_expand,
         keep_stdin=directory / "stdin" if config.rereads else None,
     )
+    if config.engine == RAY:
+        with stages("cluster"):
+            ray.connect(config.address, config.workers)
     with stages("tokenizer"):
         tokenizers = _load(config)
     if config.sample is not None:
@@ -82,8 +84,8 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
     if index is not None and config.against:
         with stages("against"):
             add_earlier(index, config, measure)
-    with stages("read") as advance:
-        found = scan(corpus, measure, directory, index, room, config.workers, advance, stages.say)
+    with stages("read"):
+        found = scan(corpus, measure, directory, index, room, config, stages)
         notes = notes_on(found, corpus)
         if config.drop_lines and config.write:
             check_writable(corpus)
@@ -94,7 +96,8 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
         lines, paragraphs = find_repetition(found, levels)
     if lines is not None and config.drop_lines and tokenizers:
         with stages("recount"):
-            tokens = recount(corpus, found, lines, tokenizers[0], config.eos, config.workers)
+            again = partial(recount, corpus, found, lines, tokenizers[0], config.eos, config.workers)
+            tokens = stages.kept.once("recount", again)
             lines = replace(lines, tokens=tokens)
     if index is not None and config.save_index:
         with stages("save index"):

@@ -35,7 +35,13 @@ def add_earlier(index: DuplicateIndex, config: TokensConfig, measure: Measure) -
         load_index(index, Path(name))
     if not corpora:
         return
-    corpus = open_corpus(corpora, columns=config.text_column, document=config.document, chunk_bytes=measure.chunk_bytes)
+    corpus = open_corpus(
+        corpora,
+        columns=config.text_column,
+        document=config.document,
+        chunk_bytes=measure.chunk_bytes,
+        max_expand=config.max_expand,
+    )
     plain = replace(measure, tokenizers=(), names=False)
     for measured in map_threads(plain, ahead(corpus.bundles(), 1), config.workers):
         assert measured.signed is not None

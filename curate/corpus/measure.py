@@ -26,7 +26,10 @@ SHORT_LINE = 24  # bytes; our choice: shorter lines ("}", "---", "Yes.") repeat 
 
 
 class Measured(NamedTuple):
-    """A bundle of documents, measured. `numbers` are columns of the document table, `done` bytes of files read."""
+    """A bundle of documents, measured. `numbers` are columns of the document table, `done` bytes of files read.
+
+    `lines_before` are lines of the file that stand before the first one counted here.
+    """
 
     numbers: dict[str, npt.NDArray[Any]]
     names: bytes | None
@@ -37,6 +40,7 @@ class Measured(NamedTuple):
     unreadable: pl.DataFrame
     mended: Counter[tuple[int, str]]
     done: int
+    lines_before: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise, starmap
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -13,57 +14,82 @@ import polars as pl
 from curate.corpus.levels import Repetition
 from curate.corpus.lines import split_lines, without_lines
 from curate.corpus.scan import Scan
+from curate.corpus.spans import reread_spans
 from curate.corpus.text import I64, Bool, buffers
 from curate.data.corpus import Corpus
 from curate.data.documents import Documents, Part, read_parts
 from curate.data.tokenizer import Tokenizer
 from curate.engine.threads import ahead, map_threads
-from curate.errors import CurateError
+from curate.errors import changed
 
 T = TypeVar("T")
 
 
-def reread(
-    corpus: Corpus, found: Scan, work: Callable[[list[Part], slice], T], workers: int, *, all_columns: bool = False
-) -> Iterator[T]:
-    """Yield `work(bundle, documents)` for each bundle of the corpus, in order; `documents` are the numbers of its own.
+class Fate(NamedTuple):
+    """What becomes of the documents of a bundle: of these `size` those `kept` stay, without the lines `repeated`."""
 
+    size: int
+    kept: Bool | None
+    repeated: Bool | None
+
+
+def reread(
+    corpus: Corpus,
+    found: Scan,
+    work: Callable[[list[Part], Fate], T],
+    fate: Callable[[slice], Fate],
+    workers: int,
+    *,
+    all_columns: bool = False,
+) -> Iterator[T]:
+    """Yield `work(bundle, fate(documents))` for each bundle, in order; `documents` are the numbers of its own.
+
+    Where the workers of a cluster read the corpus they do it again; `work` must pickle for that.
     Raises CurateError where a file is no longer what was read the first time.
     """
     again = replace(corpus, streams={}, all_columns=all_columns)
     documents = starmap(slice, pairwise([*found.firsts, found.table.documents]))
+    if found.spans:
+        yield from reread_spans(again, found.spans, work, map(fate, documents))
+        return
     numbered = zip(ahead(again.bundles(), 1), documents, strict=False)
-    yield from map_threads(lambda pair: work(*pair), numbered, workers)
+    yield from map_threads(lambda pair: work(pair[0], fate(pair[1])), numbered, workers)
     for index, stream in corpus.streams.items():
         if index not in again.streams or again.streams[index].sha256 != stream.sha256:
-            raise _changed(stream.name)
+            raise changed(stream.name)
 
 
-def read_again(bundle: list[Part], numbers: slice, corpus: Corpus, names: Sequence[str] | None = None) -> Documents:
-    """Read a bundle as the first time: CurateError where it does not hold the documents with these numbers."""
-    documents = read_parts(bundle, names)
-    if documents.frame.height != numbers.stop - numbers.start:
-        raise _changed(", ".join(sorted({corpus.items[part.source].name for part in bundle})))
+def read_again(bundle: list[Part], count: int, names: Sequence[str], *, raw: bool = True) -> Documents:
+    """Read a bundle as the first time: CurateError where it does not hold `count` documents. names: of all sources."""
+    documents = read_parts(bundle, names if raw else None)
+    if documents.frame.height != count:
+        raise changed(", ".join(sorted({names[part.source] for part in bundle})))
     return documents
-
-
-def _changed(name: str) -> CurateError:
-    return CurateError(f"{name} was changed while it was read", "Run again once it is complete.")
 
 
 def recount(
     corpus: Corpus, found: Scan, lines: Repetition | None, tokenizer: Tokenizer, eos: bool, workers: int
 ) -> I64:
     """Count the tokens of each document again, without its repeated `lines`."""
+    names = [item.name for item in corpus.items]
+    count = partial(_count, names=names, tokenizer=tokenizer, eos=eos)
+    counts = reread(corpus, found, count, partial(fate_of, kept=None, lines=lines), workers)
+    return np.concatenate([np.zeros(0, np.int64), *counts])
 
-    def work(bundle: list[Part], documents: slice) -> I64:
-        text = read_again(bundle, documents, corpus).frame["text"]
-        if lines is not None:
-            text = without_repeated(text, lines.repeated.of(documents.start, documents.stop))
-        counts, _ = tokenizer.count_verified(text)
-        return counts + eos
 
-    return np.concatenate([np.zeros(0, np.int64), *reread(corpus, found, work, workers)])
+def fate_of(documents: slice, kept: Bool | None, lines: Repetition | None) -> Fate:
+    """Return the fate of some documents; `kept` is that of all (None: it does not matter), `lines` those to drop."""
+    return Fate(
+        documents.stop - documents.start,
+        None if kept is None else kept[documents],
+        None if lines is None else lines.repeated.of(documents.start, documents.stop),
+    )
+
+
+def _count(bundle: list[Part], fate: Fate, names: Sequence[str], tokenizer: Tokenizer, eos: bool) -> I64:
+    text = read_again(bundle, fate.size, names, raw=False).frame["text"]
+    counts, _ = tokenizer.count_verified(text if fate.repeated is None else without_repeated(text, fate.repeated))
+    return counts + eos
 
 
 def without_repeated(text: pl.Series, marks: Bool) -> pl.Series:

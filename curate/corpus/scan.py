@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -12,20 +12,26 @@ import numpy as np
 import polars as pl
 
 from curate.corpus.clusters import DuplicateIndex
+from curate.corpus.config import TokensConfig
 from curate.corpus.forecast import Budget, Forecast, Probe
 from curate.corpus.lines import LineIndex
 from curate.corpus.measure import SHORT_LINE, Measure, Measured
+from curate.corpus.pieces import kept_measure
+from curate.corpus.spans import SpanRead, measure_spans
 from curate.corpus.table import DocumentTable, packed
 from curate.data.corpus import Corpus
 from curate.data.documents import Part, read_parts
 from curate.data.tokenizer import CHECK_DOCUMENTS, Verified
+from curate.engine import LOCAL
 from curate.engine.threads import ahead, map_threads
-from curate.report.progress import Advance
+from curate.report.progress import Stages
 
 
 @dataclass
 class Scan:
     """What a pass over a corpus left: numbers of each document, and the indexes of duplicates and lines.
+
+    `spans` are those that the workers of a cluster read; none where this process read the corpus.
 
     In `index` the documents of --against come first: document i of the table is `base` + i there. `firsts` are the
     numbers of the first document of each bundle. `doubtful` are the tokenizers whose fast engine was found to differ
@@ -39,6 +45,7 @@ class Scan:
     paragraphs: LineIndex | None
     base: int = 0
     firsts: list[int] = field(default_factory=list)
+    spans: list[SpanRead] = field(default_factory=list)
     verified: list[Verified] = field(default_factory=list)
     doubtful: set[int] = field(default_factory=set)
     mended: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -48,10 +55,13 @@ class Scan:
 
 
 def scan(
-    corpus: Corpus, measure: Measure, directory: Path, index: DuplicateIndex | None, plan: Budget, workers: int,
-    advance: Advance, say: Callable[[str], None],
+    corpus: Corpus, measure: Measure, directory: Path, index: DuplicateIndex | None, plan: Budget,
+    config: TokensConfig, stages: Stages,
 ) -> Scan:  # fmt: skip
-    """Read the corpus once, with `workers` threads, and return what was measured; `say` is told the forecast."""
+    """Read the corpus once, by threads or by the workers of a cluster, and return what was measured.
+
+    Bundles that are kept from an interrupted run are read, and not measured again.
+    """
     duplicates = index is not None
     found = Scan(
         DocumentTable(directory),
@@ -62,13 +72,18 @@ def scan(
         verified=[Verified() for _ in measure.tokenizers],
     )
     total = corpus.total_bytes()
-    bundles = _checked(ahead(corpus.bundles(), 1), measure, found)
+    if config.engine == LOCAL:
+        bundles = _checked(ahead(corpus.bundles(), 1), measure, found)
+        results = map_threads(kept_measure(measure, stages.kept), enumerate(bundles), config.workers)
+    else:
+        next(_checked(replace(corpus, streams={}, wanted={}, seen=set()).bundles(), measure, found), None)
+        results = measure_spans(corpus, measure, found.spans)
     probe = Probe(total, plan, directory)
-    for measured in map_threads(measure, bundles, workers):
+    for measured in results:
         _take_in(found, measured)
-        advance(measured.done, total)
+        stages.advance(measured.done, total)
         if forecast := probe.see(measured):
-            say(str(forecast))
+            stages.say(str(forecast))
     found.forecast = probe.forecast
     return found
 
@@ -92,7 +107,7 @@ def _take_in(found: Scan, measured: Measured) -> None:
     table, first = found.table, found.table.documents
     found.firsts.append(first)
     if measured.names is not None:
-        table.append_part("names", measured.names)
+        table.append_part("names", measured.names, measured.lines_before)
     if not measured.unreadable.is_empty():
         table.append_part("unreadable", packed(measured.unreadable))
         for source, line, reason in measured.unreadable.select("source", "line", "reason").iter_rows():

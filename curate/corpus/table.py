@@ -38,6 +38,7 @@ class DocumentTable:
         self.directory = directory
         self.documents = 0
         self.first_of_part: list[int] = []
+        self._lines_before: list[int] = []  # lines of the file that stand before those that a part counts
         self._files: dict[str, IO[bytes]] = {}
         self._parts: dict[str, int] = {}
 
@@ -60,7 +61,7 @@ class DocumentTable:
         self.append({name: column, "source": np.empty(0, np.int32)})
         assert self.documents == documents
 
-    def append_part(self, kind: str, frame: bytes) -> None:
+    def append_part(self, kind: str, frame: bytes, lines_before: int = 0) -> None:
         """Take in a packed frame; those of names come before the numbers of their documents."""
         part = self._parts.get(kind, 0)
         try:
@@ -70,6 +71,7 @@ class DocumentTable:
         self._parts[kind] = part + 1
         if kind == "names":
             self.first_of_part.append(self.documents)
+            self._lines_before.append(lines_before)
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         """Return a column; zeros where it was never measured."""
@@ -90,7 +92,8 @@ class DocumentTable:
         """Return one frame; documents in it are numbered as in the table."""
         frame = pl.read_ipc(self.directory / f"{kind}-{number}")
         if kind == "names":
-            return frame.with_columns(pl.col("document") + self.first_of_part[number])
+            first, lines = self.first_of_part[number], self._lines_before[number]
+            return frame.with_columns(pl.col("document") + first, pl.col("line") + lines)
         return frame
 
     def _failed(self, error: OSError) -> CurateError:

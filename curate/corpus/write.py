@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import compress, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -21,7 +22,7 @@ import orjson
 import polars as pl
 
 from curate.corpus.levels import Levels, Repetition
-from curate.corpus.reread import read_again, reread, without_repeated
+from curate.corpus.reread import Fate, fate_of, read_again, reread, without_repeated
 from curate.corpus.scan import Scan
 from curate.corpus.text import I64
 from curate.data import records
@@ -58,31 +59,37 @@ def write_documents(
     `lines` are those to drop (None: none).
     """
     names = [item.name for item in corpus.items]
-
-    def kept(bundle: list[Part], numbers: slice) -> Kept:
-        documents = read_again(bundle, numbers, corpus, names)
-        frame, raw = documents.frame, documents.raw
-        if lines is not None:
-            text = without_repeated(frame["text"], lines.repeated.of(numbers.start, numbers.stop))
-            frame = frame.with_columns(text.alias("text"))
-        rows = np.flatnonzero(levels.kept[numbers])
-        frame, raw = frame[rows], [raw[row] for row in rows.tolist()]
-        return frame, raw if lines is None else _replaced(frame, raw, corpus)
-
-    def joined(bundle: list[Part], numbers: slice) -> tuple[bytes, I64]:
-        raw = whole_lines(bundle, numbers.stop - numbers.start) if lines is None else None
-        raw = kept(bundle, numbers)[1] if raw is None else list(compress(raw, levels.kept[numbers].tolist()))
-        return b"\n".join([*raw, b""]), np.cumsum([len(record) + 1 for record in raw])
-
+    fate = partial(fate_of, kept=levels.kept, lines=lines)
     if form == "parquet":
-        _write_parquet(reread(corpus, found, kept, workers, all_columns=True), directory, corpus)
+        kept = reread(corpus, found, partial(_kept, names=names), fate, workers, all_columns=True)
+        _write_parquet(kept, directory, corpus)
     else:
-        _write_lines(reread(corpus, found, joined, workers, all_columns=True), directory, form)
+        joined = reread(corpus, found, partial(_joined, names=names), fate, workers, all_columns=True)
+        _write_lines(joined, directory, form)
 
 
-def _replaced(frame: pl.DataFrame, raw: list[bytes], corpus: Corpus) -> list[bytes]:
+def _kept(bundle: list[Part], fate: Fate, names: Sequence[str]) -> Kept:
+    """Return the documents of a bundle that stay."""
+    frame, _, _, raw = read_again(bundle, fate.size, names)
+    if fate.repeated is not None:
+        frame = frame.with_columns(without_repeated(frame["text"], fate.repeated).alias("text"))
+    assert fate.kept is not None
+    rows = np.flatnonzero(fate.kept)
+    frame, raw = frame[rows], [raw[row] for row in rows.tolist()]
+    return frame, raw if fate.repeated is None else _replaced(frame, raw, bundle)
+
+
+def _joined(bundle: list[Part], fate: Fate, names: Sequence[str]) -> tuple[bytes, I64]:
+    """Return the documents of a bundle that stay as lines, and where each ends."""
+    assert fate.kept is not None
+    raw = whole_lines(bundle, fate.size) if fate.repeated is None else None
+    raw = _kept(bundle, fate, names)[1] if raw is None else list(compress(raw, fate.kept.tolist()))
+    return b"\n".join([*raw, b""]), np.cumsum([len(record) + 1 for record in raw])
+
+
+def _replaced(frame: pl.DataFrame, raw: list[bytes], bundle: list[Part]) -> list[bytes]:
     """Return the records with the texts of `frame` in place of theirs."""
-    columns = [(corpus.wanted.get(i) or TEXT).columns[0] for i in range(len(corpus.items))]
+    columns = {part.source: part.wanted.columns[0] for part in bundle}
     rows = zip(frame["source"], frame["text"], raw, strict=True)
     return [orjson.dumps(records.parse(record)[0] | {columns[source]: text}) for source, text, record in rows]
 

@@ -47,11 +47,12 @@ class Read(NamedTuple):
     lines: int = 0
 
 
-def cut(corpus: Corpus, span_bytes: int = SPAN_BYTES) -> list[Span]:
+def cut(corpus: Corpus, span_bytes: int | None = None) -> list[Span]:
     """Cut a corpus into spans of about `span_bytes`; where the text is in a file that is cut goes to `corpus.wanted`.
 
     Raises UsageError for stdin, which other machines cannot read.
     """
+    span_bytes = span_bytes or SPAN_BYTES
     spans: list[Span] = []
     size = span_bytes  # of the last span: nothing is added to a full one
     for index, item in enumerate(corpus.items):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -52,8 +53,11 @@ def connect(address: str | None, workers: int) -> None:
         if address is None:
             ray.init(num_cpus=workers, include_dashboard=False, **quiet)
         else:
+            if (place := address.removeprefix("ray://")) != "auto":  # Ray would try for minutes
+                host, _, port = place.rpartition(":")
+                socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         where = "can be started on this machine" if address is None else f"answers at {address}"
         raise CurateError(
             f"no Ray cluster {where}: {next(iter(str(error).splitlines()), type(error).__name__)}",

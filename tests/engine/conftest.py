@@ -1,0 +1,49 @@
+"""A Ray cluster of two nodes on this machine, of one CPU each, for all tests that want one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+LIMIT_SECONDS = 120  # for one test with a cluster: what hangs should fail
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[Any]:
+    """Yield the cluster, connected."""
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    import ray
+    from ray.cluster_utils import Cluster
+
+    from curate.engine.ray import connect
+
+    small = {"num_cpus": 1, "object_store_memory": 200 << 20}
+    soon = {"health_check_period_ms": 500, "health_check_failure_threshold": 2, "health_check_initial_delay_ms": 0}
+    head = small | {"include_dashboard": False, "_system_config": soon}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        cluster.add_node(**small)
+        connect(cluster.address, workers=2)
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.fixture
+def cluster(nodes: Any) -> Iterator[Any]:
+    """Yield the cluster to one test, which fails when it takes too long."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError(f"over {LIMIT_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LIMIT_SECONDS)
+    try:
+        yield nodes
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
