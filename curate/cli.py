@@ -21,7 +21,10 @@ from curate.data import sources
 from curate.diff import DiffConfig, compare
 from curate.errors import AlreadyFinished, ConditionNotMet, UsageError
 from curate.face import Face, command, limit_threads, print_json, result_console, run
+from curate.rebuild import PAGE, ReportConfig, rebuild
+from curate.rebuild import render as render_rebuilt
 from curate.recipe import RunConfig, run_recipe
+from curate.report.names import printable
 from curate.sft.config import SelectConfig, WhyConfig
 from curate.terminal import outlive_terminal
 from curate.verify import VerifyConfig, verify_directory
@@ -213,6 +216,26 @@ def run_command(inputs: list[str], config: RunConfig, face: Face) -> None:
         print_json({"steps": [step._asdict() for step in steps]})
     else:
         print_run(steps, result_console())
+
+
+@command(app, "report", ReportConfig, inputs="DIR")
+def report_command(inputs: list[str], config: ReportConfig, face: Face) -> None:
+    """Make the page of a finished directory anew, and open it.
+
+    DIR is what `curate select --out DIR` or `curate tokens --out DIR` wrote. Nothing is measured again, and the
+    manifest gets the hash of the new report.html.
+
+    \b
+    curate report sft/ --open
+    """
+    import webbrowser
+
+    directory = _one_file(inputs, "curate report sft/ --open", "directory")
+    limit_threads(os.cpu_count() or 1)
+    result = rebuild(str(directory))
+    _print_result(result, face, lambda: render_rebuilt(result))
+    if config.open and not webbrowser.open((directory / PAGE).resolve().as_uri()):
+        sys.stderr.write(f"curate: no browser is found here: open {printable(result['page'])} where there is one\n")
 
 
 @command(app, "verify", VerifyConfig, inputs="DIR")

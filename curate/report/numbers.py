@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def number(value: int | None) -> str:
     """Return a count with separators; nothing for null."""
@@ -18,6 +20,11 @@ def size(value: int | None) -> str:
             digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
             return f"{scaled:.{digits}f}{unit}"
     return number(value)
+
+
+def most_first(values: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the pairs of a mapping, the largest value first, ties by name: JSON keeps no order of its own."""
+    return sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def share(part: int | None, whole: int | None) -> str:

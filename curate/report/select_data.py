@@ -92,7 +92,7 @@ def _that_fit(rows: Iterable[dict[str, Any]], room: int) -> list[dict[str, Any]]
 
 
 def _json(value: Any) -> bytes:
-    return orjson.dumps(value).replace(b"<", b"\\u003c")
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).replace(b"<", b"\\u003c")
 
 
 def embedded(report: Mapping[str, Any], drawn: pl.DataFrame, listed: list[dict[str, Any]]) -> str:

@@ -18,23 +18,14 @@ import polars as pl
 
 from curate.report.bars import bar_table
 from curate.report.card import pick_counts
+from curate.report.chance import beside_chance, measured_on
 from curate.report.names import below_common_folder
-from curate.report.numbers import share
+from curate.report.numbers import most_first, share
 from curate.report.page import figures, folded, items, page, table, text
 from curate.report.select_data import LABEL, colours, curve_end, drawn_rows, embedded, listed_rows
 from curate.report.svg import Axis, Band, Line, Shape, chart
 
 _SHOWN = 40  # clusters, tasks or values; report.json has all
-_METRICS = {
-    "radius": "largest distance to the nearest selected (covering radius)",
-    "p95": "95th percentile of that distance",
-    "mean": "mean of that distance",
-    "near_duplicates": "near-duplicates inside (share)",
-    "prompt_bytes": "bytes of a prompt (mean)",
-    "answer_bytes": "bytes of an answer (mean)",
-    "novelsum": "NovelSum",
-    "vendi": "Vendi",
-}
 
 
 def select_page(report: Mapping[str, Any], ledger: pl.DataFrame, points: pl.DataFrame) -> str:
@@ -69,9 +60,9 @@ def select_page(report: Mapping[str, Any], ledger: pl.DataFrame, points: pl.Data
 
 
 def _funnel(rows: Mapping[str, Any]) -> str:
-    lost = {"unreadable": rows["unreadable"], **rows["dropped"]}
+    lost = [("unreadable", rows["unreadable"]), *most_first(rows["dropped"])]
     left, steps = rows["read"], [("read", rows["read"], rows["read"])]
-    for name, count in lost.items():
+    for name, count in lost:
         left -= count
         steps += [(name, -count, left)] if count else []
     steps.append(("live", rows["live"], rows["live"]))
@@ -202,32 +193,7 @@ def _histogram(bins: pl.Series) -> list[tuple[float, float]]:
 
 
 def _chance(report: Mapping[str, Any]) -> str:
-    chance, rows = report["random"], []
-    metrics = report.get("metrics") or {
-        name: {"selected": chance["selected"][name], "random": spread} for name, spread in chance["coverage"].items()
-    }
-    longest = any("longest" in one for one in metrics.values())
-    for name, one in metrics.items():
-        mean, sd = one["random"]["mean"], one["random"]["sd"]
-        away = f"{(one['selected'] - mean) / sd:+.1f} sd" if sd else ""
-        cells = (_metrics_name(name), _figure(one["selected"]), f"{_figure(mean)} ± {_figure(sd, mean)}", away)
-        rows.append((*cells, _figure(one["longest"])) if longest else cells)
-    header = ("", "selected", f"random × {chance['selections']}", "difference", *(["longest"] if longest else []))
-    said = (
-        f"Measured on {chance['rows']:,} rows. These numbers tell how the set differs from chance, and not that it "
-        "trains a better model."
-    )
-    return table(header, rows) + text(said, soft=True)
-
-
-def _metrics_name(name: str) -> str:
-    return _METRICS.get(name, name.replace("_", " "))
-
-
-def _figure(value: float, like: float | None = None) -> str:
-    """Return a number with as many digits as its size, or that of `like`, asks for."""
-    size = abs(value if like is None else like)
-    return f"{value:,.{0 if size >= 1000 else 1 if size >= 10 else 3}f}"
+    return table(*beside_chance(report)) + text(measured_on(report), soft=True)
 
 
 def _known(report: Mapping[str, Any]) -> str:
@@ -239,19 +205,19 @@ def _known(report: Mapping[str, Any]) -> str:
 
 
 def _how(report: Mapping[str, Any]) -> str:
-    seconds = report["seconds"]
-    total = sum(seconds.values()) or 1.0
-    stages = bar_table(
-        ("stage", "seconds"), [((name, f"{value:.2f}"), value / total) for name, value in seconds.items()]
-    )
-    settings = [(name, _setting(value)) for name, value in report["config"].items()]
-    peak = f"{sum(seconds.values()):.1f} seconds, {report['peak_memory_bytes'] / 2**30:.2f} GiB of memory at the peak."
+    seconds = most_first(report["seconds"])
+    total = sum(value for _, value in seconds) or 1.0
+    stages = bar_table(("stage", "seconds"), [((name, f"{value:.2f}"), value / total) for name, value in seconds])
+    settings = [(name, _setting(value)) for name, value in sorted(report["config"].items())]
+    peak = f"{total:.1f} seconds, {report['peak_memory_bytes'] / 2**30:.2f} GiB of memory at the peak."
     return (
         text(report["command_line"])
         + text(peak, soft=True)
         + stages
         + folded("Configuration", table(("", ""), settings))
-        + folded("Versions", table(("", ""), [(name, str(value)) for name, value in report["versions"].items()]))
+        + folded(
+            "Versions", table(("", ""), [(name, str(value)) for name, value in sorted(report["versions"].items())])
+        )
     )
 
 

@@ -46,9 +46,16 @@ def _sample(report: Mapping[str, Any]) -> str:
     sample = report["sample"]
     if sample is None:
         return ""
-    rows = [
-        (name, number(one["value"]), f"{one['low']:,} to {one['high']:,}") for name, one in sample["estimates"].items()
+    names = [
+        "documents",
+        "unreadable",
+        "empty",
+        "bytes",
+        "characters",
+        *(about["name"] for about in report["tokenizers"]),
     ]
+    estimates = [(name, sample["estimates"][name]) for name in names]
+    rows = [(name, number(one["value"]), f"{one['low']:,} to {one['high']:,}") for name, one in estimates]
     said = (
         f"{sample['blocks']:,} of {sample['blocks_in_all']:,} blocks were counted, then it stopped: "
         f"{sample['stopped']}. Duplicates are not looked for in a sample."
@@ -145,8 +152,8 @@ def _sizes(report: Mapping[str, Any]) -> str:
 
 
 def _chances(report: Mapping[str, Any]) -> str:
-    chances = report["near"]["chance_to_be_compared"] if report["near"] else {}
-    drawn = [Bar(similarity.removeprefix("0"), 1, chance, f"{chance:.1%}") for similarity, chance in chances.items()]
+    chances = sorted(report["near"]["chance_to_be_compared"].items()) if report["near"] else []
+    drawn = [Bar(similarity.removeprefix("0"), 1, chance, f"{chance:.1%}") for similarity, chance in chances]
     return columns("Chance that a pair is compared, by its similarity", drawn)
 
 
