@@ -101,7 +101,7 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
             lines = replace(lines, tokens=tokens)
     if index is not None and config.save_index:
         with stages("save index"):
-            keep_index(index, levels, config)
+            keep_index(index, levels, config, again=stages.kept.resumed)
     index = found.index = found.lines = found.paragraphs = None  # what they hold is no longer wanted
     report = build_report(
         corpus=corpus, found=found, levels=levels, lines=lines, paragraphs=paragraphs, tokenizers=tokenizers,

@@ -48,11 +48,14 @@ def add_earlier(index: DuplicateIndex, config: TokensConfig, measure: Measure) -
         index.add(measured.signed)
 
 
-def keep_index(index: DuplicateIndex, levels: Levels, config: TokensConfig) -> None:
-    """Write the index of the documents that stay, those of --against included, to --save-index."""
+def keep_index(index: DuplicateIndex, levels: Levels, config: TokensConfig, *, again: bool) -> None:
+    """Write the index of the documents that stay, those of --against included, to --save-index.
+
+    again: an interrupted run may have written it already.
+    """
     assert config.save_index is not None
     kept: Bool = np.concatenate([levels.earlier_kept, levels.kept])
-    with OutputDirectory(config.save_index, force=config.force) as out:
+    with OutputDirectory(config.save_index, force=config.force or again) as out:
         save_index(index, out.path, kept)
         settings = {"against": as_text(config.against), "documents": int(kept.sum())}
         write_manifest(out.path, command="tokens --save-index", config=settings, sources=[])
