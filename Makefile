@@ -6,17 +6,25 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: sample check clean
+.PHONY: sample check browser clean
 
 sample: $(VENV)/installed
 	$(BIN)/curate select pipelines/sample_pool.jsonl --fraction 0.05 --task-column topic --scope cluster \
 		--out out/sample --force
 
-check: $(VENV)/installed-dev
+check: $(VENV)/installed-dev browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# The tests of the pages run in Chromium, and are skipped where there is none. In a container of CI we are root on Debian.
+browser:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromedriver >/dev/null; then \
+		echo "installing chromium and chromium-driver, which the tests of the pages run in"; \
+		apt-get update -qq && apt-get install -qqy --no-install-recommends chromium chromium-driver >/dev/null \
+			|| echo "not installed: these tests will be skipped"; \
+	fi
 
 clean:
 	rm -rf $(VENV) out
