@@ -303,8 +303,8 @@ def resume_option() -> Any:
 def max_expand_option() -> Any:
     """Declare --max-expand."""
     return option(
-        "refuse a packed file that unpacks to over N bytes for each of its own; one that gives up to 256 MB is never "
-        "refused", default=MAX_EXPAND, parse=parse_whole, metavar="N",
+        "refuse a packed file that unpacks to over N bytes for each of its own; up to 256 MB are always read",
+        default=MAX_EXPAND, parse=parse_whole, metavar="N",
     )  # fmt: skip
 
 

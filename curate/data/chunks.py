@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import polars as pl
 
+from curate.config import MAX_EXPAND
 from curate.data.files import MAGIC_BYTES, Input, PlainBytes, missing, packing
 from curate.data.records import Piece, pieces
 from curate.errors import CurateError, UsageError
@@ -45,7 +46,9 @@ def total_bytes(items: list[Input]) -> int | None:
     return sum(os.stat(item.value).st_size for item in items)
 
 
-def file_chunks(items: list[Input], chunk_bytes: int, streams: dict[int, PlainBytes]) -> Iterator[Chunk]:
+def file_chunks(
+    items: list[Input], chunk_bytes: int, streams: dict[int, PlainBytes], max_expand: int = MAX_EXPAND
+) -> Iterator[Chunk]:
     """Yield the files and stdin in chunks; `streams` gets the stream of each, which is read to its end."""
     done = 0
     for index, item in enumerate(items):
@@ -53,7 +56,7 @@ def file_chunks(items: list[Input], chunk_bytes: int, streams: dict[int, PlainBy
             continue
         try:
             with _open(item) as file:
-                stream = streams[index] = PlainBytes(file, item.name, chunk_bytes)
+                stream = streams[index] = PlainBytes(file, item.name, chunk_bytes, max_expand=max_expand)
                 table = _table(item, file)
                 if table is None:
                     for piece in pieces(stream, chunk_bytes):

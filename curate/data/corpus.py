@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, cast
 
 import polars as pl
 
+from curate.config import MAX_EXPAND
 from curate.data import records
 from curate.data.chunks import object_chunks, total_bytes
 from curate.data.columns import SAMPLE, Wanted, find_columns
@@ -50,6 +51,7 @@ class Corpus:
     columns: tuple[str, ...] = ()
     document: str | None = None
     chunk_bytes: int = 16 << 20
+    max_expand: int = MAX_EXPAND
     all_columns: bool = False  # of tables: for writing
     streams: dict[int, PlainBytes | Stream] = field(default_factory=dict)
     wanted: dict[int, Wanted | None] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class Corpus:
             yield Part(index, done, self.chunk_bytes // 4, chunk.first, chunk.content, wanted)
 
     def _file_parts(self, index: int, item: Input, file: BinaryIO, done: int) -> Iterator[Part]:
-        stream = self.streams[index] = PlainBytes(file, item.name, self.chunk_bytes)
+        stream = self.streams[index] = PlainBytes(file, item.name, self.chunk_bytes, max_expand=self.max_expand)
         packed = packing_of(item, file)
         if packed in ("parquet", "arrow", "arrow stream"):
             if item.kind == "file":  # a remote one would be fetched twice
@@ -163,12 +165,14 @@ def open_corpus(
     columns: tuple[str, ...] = (),
     document: str | None = None,
     chunk_bytes: int = 16 << 20,
+    max_expand: int = MAX_EXPAND,
     keep_stdin: Path | None = None,
 ) -> Corpus:
     """Return the corpus that `inputs` name: files, directories, globs, URLs, "-", hub ids or Python objects.
 
-    `columns` hold the text (none: they are found), `document` is the unit of text files, `keep_stdin` names the file
-    that stdin is copied to, so that it can be read again. Raises UsageError where nothing is there.
+    `columns` hold the text (none: they are found), `document` is the unit of text files, `max_expand` is as in
+    `PlainBytes`, `keep_stdin` names the file that stdin is copied to, so that it can be read again. Raises UsageError
+    where nothing is there.
     """
     remote = [given for given in inputs if _is_remote(given)]
     items, notes = resolve([given for given in inputs if not _is_remote(given)], TEXT_SUFFIXES)
@@ -178,7 +182,7 @@ def open_corpus(
         raise UsageError("no input", "Name a file, a directory, a glob, a URL, a Hugging Face id, or - for stdin")
     if keep_stdin is not None:
         items = [_kept(item, keep_stdin) if item.kind == "stdin" else item for item in items]
-    return Corpus(items, notes, columns, document, chunk_bytes)
+    return Corpus(items, notes, columns, document, chunk_bytes, max_expand)
 
 
 def _kept(item: Input, path: Path) -> Input:

@@ -13,7 +13,7 @@ from typing import Any
 
 from curate.config import as_text
 
-NO_CHANGE = {"workers", "chunk_size", "force", "resume", "strict", "out", "memory", "tmp"}
+NO_CHANGE = {"workers", "chunk_size", "force", "resume", "strict", "out", "memory", "max_expand", "tmp"}
 _WRITTEN = {"save_index"}  # options that name what is written: the files there are no input
 _SHOWN = 3  # files in a message
 

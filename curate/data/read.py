@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from curate.config import MAX_EXPAND
 from curate.data import records
 from curate.data.chat import CANONICAL, ShapeError, to_chat
 from curate.data.chunks import Chunk, file_chunks, object_chunks, total_bytes, without_nulls
@@ -122,6 +123,7 @@ def read_rows(
     keep: Mapping[str, str] | None = None,
     definitions: Mapping[str, str] | None = None,
     chunk_bytes: int = 16 << 20,
+    max_expand: int = MAX_EXPAND,
     workers: int = 1,
     on_progress: Callable[[int, int | None], None] | None = None,
 ) -> Rows:
@@ -131,7 +133,8 @@ def read_rows(
     "-" for stdin, a Hugging Face id (its train split), a `datasets.Dataset`, a polars DataFrame or a list of dicts.
     `columns` maps canonical names to columns of the input, as `to_chat` has it; `task_column` (or `task` in `columns`)
     is kept in the column `task`. `keep` names the columns that are kept as `template`, `balance` (text) and `score`
-    (finite numbers, else null). `definitions` has the instruction of each task, for records without one.
+    (finite numbers, else null). `definitions` has the instruction of each task, for records without one. `max_expand`
+    is as in `PlainBytes`.
     `on_progress(done, total)` is told bytes of the files; total is None where unknown.
 
     Raises UsageError for an input that is not there, or a column that no record has; CurateError when there is no
@@ -153,7 +156,7 @@ def read_rows(
     total = total_bytes(items)
     if total is not None and total < 2 * chunk_bytes:  # 52,002 rows in 6 MB of gzip: 0.8 s here, 1.9 s with two workers
         workers = min(workers, 1)
-    for part in map_chunks(parse, file_chunks(items, chunk_bytes, streams), workers):
+    for part in map_chunks(parse, file_chunks(items, chunk_bytes, streams, max_expand), workers):
         parts.append(part)
         if on_progress:
             on_progress(part.done, total)
@@ -166,7 +169,7 @@ def read_rows(
 
 
 def read_records(
-    inputs: Any, *, chunk_bytes: int = 16 << 20
+    inputs: Any, *, chunk_bytes: int = 16 << 20, max_expand: int = MAX_EXPAND
 ) -> tuple[list[tuple[str, int, dict[str, Any]]], list[str]]:
     """Return (source, line, record) of each record of `inputs`, whatever its columns, and notes; inputs as `read_rows`.
 
@@ -175,7 +178,7 @@ def read_records(
     items, notes = resolve(_listed(inputs))
     found: list[tuple[str, int, dict[str, Any]]] = []
     bad: Counter[str] = Counter()
-    for chunk in chain(object_chunks(items), file_chunks(items, chunk_bytes, {})):
+    for chunk in chain(object_chunks(items), file_chunks(items, chunk_bytes, {}, max_expand)):
         source = items[chunk.source].name
         for line, _, given in _records(chunk):
             try:

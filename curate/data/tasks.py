@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from curate.config import MAX_EXPAND
 from curate.data.read import as_name, read_records
 from curate.errors import UsageError
 
 
-def read_definitions(path: str, key: str) -> dict[str, str]:
+def read_definitions(path: str, key: str, max_expand: int = MAX_EXPAND) -> dict[str, str]:
     """Return the definition of each task in the records of `path`: `Definition`, the first of a list, or `definition`.
 
     `key` is the column that names the task, here as in the rows. Raises UsageError for a file that is not there,
     without definitions, or with two different ones of a task.
     """
     found: dict[str, str] = {}
-    for source, line, record in read_records(path)[0]:
+    for source, line, record in read_records(path, max_expand=max_expand)[0]:
         task, text = as_name(record.get(key)), record.get("Definition") or record.get("definition")
         text = text[0] if isinstance(text, list) else text
         if task is None or not isinstance(text, str):

@@ -12,6 +12,7 @@ from typing import ClassVar
 from curate.config import (
     force_option,
     map_option,
+    max_expand_option,
     option,
     options,
     parse_bytes,
@@ -26,19 +27,23 @@ from curate.config import (
 )
 from curate.errors import UsageError
 
-_SAME_ROWS = {"workers", "chunk_size", "memory", "metrics", "force", "strict", "preset"}  # change no row by themselves
+# Options that change no row by themselves.
+_SAME_ROWS = {"workers", "chunk_size", "memory", "max_expand", "metrics", "force", "strict", "preset"}
 LEVELS = ("none", "exact", "near")
 METRICS = ("none", "fast", "all")
 FORMATS = ("messages", "alpaca", "sharegpt", "prompt-completion")
 LEXICAL = "lexical"
-K_CENTER = "k-center"  # the default strategy
+FACILITY_LOCATION = "facility-location"  # the default strategy: docs/evidence.md tells why
+K_CENTER = "k-center"
 TASK_CENTER = "task-center"
 REPR_FILTER = "repr-filter"
 LENGTH = "length"  # the score that needs no model and no column
 PRESETS = {"paper": {"fraction": "0.005", "strategy": TASK_CENTER, "embed_text": "both"}}  # docs/half_percent.md
 CLUSTER = "cluster"
-BALANCED = ("source", "script", "length", "task", CLUSTER)  # --balance knows them: curate/sft/shares.py
-IN_CLUSTERS = (K_CENTER, TASK_CENTER)  # the strategies that know K-means clusters
+CORE = 0.25  # the quarter of a cluster nearest its centre
+LANGUAGE = "language"
+BALANCED = ("source", "script", LANGUAGE, "length", "task", CLUSTER)  # --balance knows them: curate/sft/shares.py
+IN_CLUSTERS = (FACILITY_LOCATION, K_CENTER, TASK_CENTER)  # the strategies that know K-means clusters
 
 
 def _clusters(text: str) -> str | int:
@@ -112,8 +117,8 @@ class SelectConfig:
     dtype: str = option("precision of a transformer; bf16 is faster on a GPU, and changes picks", default="fp32",
                         choices=("fp32", "bf16"))  # fmt: skip
     strategy: str = option(
-        "k-center, task-center, facility-location, prob-cover, cluster-medoids, repr-filter, longest, or random",
-        default=K_CENTER, metavar="NAME",
+        "facility-location, k-center, task-center, prob-cover, cluster-medoids, repr-filter, longest, or random",
+        default=FACILITY_LOCATION, metavar="NAME",
     )  # fmt: skip
     trim_outliers: Decimal = option(
         "share of the live rows to leave out before clustering: those farthest from their 10th nearest neighbour",
@@ -123,9 +128,10 @@ class SelectConfig:
         "clusters of K-means: auto is half the budget (task-center: sqrt), sqrt the root of half the rows",
         default="auto", parse=_clusters, metavar="auto|sqrt|N",
     )  # fmt: skip
-    core: Decimal = option(
-        "share of each cluster, nearest its centre, to pick from; 1 takes whole clusters",
-        default=Decimal("0.25"), parse=parse_fraction, metavar="F",
+    core: Decimal | None = option(
+        "share of each cluster, nearest its centre, to pick from; a quarter for k-center and with --quality-weight, "
+        "else 1, whole clusters",
+        parse=parse_fraction, metavar="F",
     )  # fmt: skip
     scope: str = option("pick within clusters, within tasks, or from one pool; auto is tasks where they are named",
                         default="auto", choices=("auto", "cluster", "task", "global"))  # fmt: skip
@@ -136,7 +142,7 @@ class SelectConfig:
         "rows that were chosen before: they are not picked again, and new picks are far from them", metavar="FILE"
     )
     balance: str | None = option(
-        "share the budget over the values of this first: source, script, length, task, cluster, or a column",
+        "share the budget over the values of this first: source, script, language, length, task, cluster, or a column",
         metavar="NAME",
     )
     shares: tuple[str, ...] = option(
@@ -170,6 +176,7 @@ class SelectConfig:
         "most memory to use, such as 4GB; a pool that needs more is refused before it is embedded", parse=parse_bytes,
         metavar="SIZE",
     )  # fmt: skip
+    max_expand: int = max_expand_option()
     workers: int = workers_option()
     seed: int = seed_option()
     force: bool = force_option()
@@ -196,12 +203,14 @@ class SelectConfig:
         self._check_balance()
 
     def _refuse_clusters(self) -> None:
-        refused = {K_CENTER: (), TASK_CENTER: ("core",)}.get(self.strategy, ("clusters", "core"))
-        where = "from whole tasks or clusters" if self.strategy == TASK_CENTER else "from one pool or in tasks"
-        why = f"is for --strategy {K_CENTER}: {self.strategy} picks {where}"
-        if self.strategy == K_CENTER and self.scope == "global":
+        refused, why = tuple[str, ...](), f"is not for --strategy {self.strategy}, which picks "
+        if self.strategy not in IN_CLUSTERS:
+            refused, why = ("clusters", "core"), why + "from one pool or in tasks"
+        elif self.strategy == TASK_CENTER:
+            refused, why = ("core",), why + "from whole tasks or clusters"
+        elif self.scope == "global":
             refused, why = ("clusters", "core"), "is for clusters, and --scope global has none"
-        elif self.strategy == K_CENTER and self.task_column and self.scope != "cluster":
+        elif self.task_column and self.scope != "cluster":
             refused, why = ("clusters",), "is for clusters, and rows are picked within tasks"
         default = {name: self.__dataclass_fields__[name].default for name in refused}
         asked = [f"--{name}" for name, value in default.items() if getattr(self, name) != value]
@@ -218,7 +227,7 @@ class SelectConfig:
                 )
         if self.quality_weight and self.strategy not in IN_CLUSTERS:
             raise UsageError(
-                f"--quality-weight is for --strategy {K_CENTER}: {self.strategy} knows no centres", "Leave it out."
+                f"--quality-weight is not for --strategy {self.strategy}, which knows no centres", "Leave it out."
             )
         if self.score_column and self.score != LENGTH:
             raise UsageError(f"--score-column and --score {self.score} exclude each other", "Leave one of them out.")
@@ -235,7 +244,7 @@ class SelectConfig:
             return
         if self.strategy not in IN_CLUSTERS:
             raise UsageError(
-                f"--have is for --strategy {K_CENTER}: {self.strategy} knows no rows chosen before", "Leave it out."
+                f"--have is not for --strategy {self.strategy}, which knows no rows chosen before", "Leave it out."
             )
         other = "--vectors" if self.vectors is not None else "--balance" if self.balance is not None else ""
         if other:
@@ -268,6 +277,15 @@ class SelectConfig:
     def columns(self) -> dict[str, str]:
         """The mapping of --map: canonical field to column name."""
         return dict(pair.split("=", 1) for pair in self.map)
+
+    @property
+    def core_share(self) -> float:
+        """The share of each group to pick from: --core, or what it is where nobody said."""
+        if self.core is not None:
+            return float(self.core)
+        if self.strategy == K_CENTER:
+            return 1.0 if self.scope == "global" else CORE  # the whole pool has no core
+        return CORE if self.quality_weight and self.strategy == FACILITY_LOCATION else 1.0
 
     @property
     def scored(self) -> bool:

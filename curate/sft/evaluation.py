@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
+from curate.config import MAX_EXPAND
 from curate.data.read import read_records
 from curate.errors import CurateError
 
@@ -40,12 +41,12 @@ class Item:
     known: bool
 
 
-def read_items(evaluations: Sequence[str]) -> tuple[list[Item], list[str]]:
+def read_items(evaluations: Sequence[str], max_expand: int = MAX_EXPAND) -> tuple[list[Item], list[str]]:
     """Return the items of files and directories (whatever `curate.data.read` takes), and notes.
 
     Raises UsageError for a file that is not there, CurateError where there is no record in any.
     """
-    records, notes = read_records(list(evaluations))
+    records, notes = read_records(list(evaluations), max_expand=max_expand)
     if not records:
         raise CurateError(f"--decontaminate {','.join(evaluations)}: no record in it", "Name files that hold records.")
     items = [item(*record) for record in records]

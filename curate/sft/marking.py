@@ -21,8 +21,8 @@ from curate.data.tasks import read_definitions
 from curate.data.tokenizer import Tokenizer
 from curate.errors import CurateError
 from curate.report.progress import Advance, Stages
-from curate.sft import filters, ledger, outliers, own_columns, strategies, topup
-from curate.sft.config import LENGTH, SelectConfig
+from curate.sft import filters, language, ledger, outliers, own_columns, strategies, topup
+from curate.sft.config import LANGUAGE, LENGTH, SelectConfig
 from curate.sft.contamination import Contamination, mark_contaminated
 from curate.sft.distance import F32
 from curate.sft.duplicates import mark_exact, mark_near, mark_semantic
@@ -47,6 +47,7 @@ class Facts:
     have: topup.Have | None = None
     contamination: Contamination | None = None
     scored: Scores | None = None
+    languages: dict[str, Any] | None = None
     embedder: dict[str, Any] = field(default_factory=dict)
     map: dict[str, Any] = field(default_factory=dict)
 
@@ -55,7 +56,7 @@ class Facts:
 class Tools:
     """What the options name, loaded: rules, a strategy, models, and the records of other files.
 
-    `notes` are sentences for the user about what could not be had.
+    `languages` is whether they are to be told; `notes` are sentences for the user about what could not be had.
     """
 
     rules: list[tuple[str, filters.Filter]]
@@ -65,19 +66,24 @@ class Tools:
     counter: Tokenizer | None
     definitions: dict[str, str] | None
     items: list[Item]
+    languages: bool
     notes: list[str]
 
 
 def load_tools(config: SelectConfig, seed: int, advance: Advance) -> Tools:
     """Load what the options name before anything is read: a name that is not known costs no reading."""
     rules = filters.resolve(config.filters)
+    languages = config.balance == LANGUAGE or any(name.startswith("language.") for name, _ in rules)
+    if languages:
+        language.codes()  # an error here costs no reading
     strategy, scorer = strategies.load(config.strategy), _score_model(config, advance)
     vectors = vector_source(config, seed, advance)
     needed = config.budget_tokens is not None or any(name == "quality.tokens" for name, _ in rules)
-    definitions = read_definitions(config.join_tasks, str(config.task_column)) if config.join_tasks else None
+    most, column = config.max_expand, str(config.task_column)
+    definitions = read_definitions(config.join_tasks, column, most) if config.join_tasks else None
     counter, notes = load_tokenizer(config.tokenizer, required=needed)
-    items, said = read_items(config.decontaminate) if config.decontaminate else ([], [])
-    return Tools(rules, strategy, scorer, vectors, counter, definitions, items, [*notes, *said])
+    items, said = read_items(config.decontaminate, most) if config.decontaminate else ([], [])
+    return Tools(rules, strategy, scorer, vectors, counter, definitions, items, languages, [*notes, *said])
 
 
 def _score_model(config: SelectConfig, advance: Advance) -> Scorer | None:
@@ -102,10 +108,13 @@ def mark_by_text(rows: Rows, tools: Tools, config: SelectConfig, stages: Stages,
         facts.notes += said
     if config.have is not None:
         with stages("have"):
-            table, facts.have = topup.mark_have(table, config.have, config.workers)
+            table, facts.have = topup.mark_have(table, config.have, config.workers, config.max_expand)
             facts.notes += facts.have.notes()
+    measures = Measures(table)
+    if tools.languages:
+        with stages("languages"):
+            table, facts.languages = language.add_languages(table, measures, config.workers)
     with stages("filter"):
-        measures = Measures(table)
         table = filters.apply(table, [rule for rule in tools.rules if rule[0].startswith("clean.")], measures.look)
     with stages("duplicates"):
         table = mark_exact(table) if config.dedup != "none" else table

@@ -24,7 +24,7 @@ from curate.data.read import read_rows
 from curate.errors import CurateError
 from curate.report.progress import Stages
 from curate.sft import coverage, ledger, metrics, own_columns, shares, strategies, topup
-from curate.sft.config import CLUSTER, TASK_CENTER, SelectConfig
+from curate.sft.config import CLUSTER, FACILITY_LOCATION, SelectConfig
 from curate.sft.curve import coverage_curve
 from curate.sft.groups import Groups, group_rows, sampled
 from curate.sft.marking import Facts, load_tools, mark_by_text, mark_by_vectors
@@ -61,6 +61,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
             keep=config.kept_columns,
             definitions=tools.definitions,
             chunk_bytes=config.chunk_size,
+            max_expand=config.max_expand,
             workers=config.workers,
             on_progress=stages.advance,
         )
@@ -142,19 +143,22 @@ def pick_rows(
     with stages("pick"):
         have = None if old is None else old_labels
         shared = shares.share_out(groups.labels, groups.names, k, config, values, have)
+        near = groups.similarity
+        if config.quality_weight:
+            near = own_columns.mix(near, scores, shared.labels, float(config.quality_weight))
         if strategy is not None:
-            picked: Picks = strategies.pick_in_groups(
-                strategy, pool, shared.labels, shared.quotas, shared.names,
-                lengths=scores, seed=seed, workers=config.workers,
+            told = config.strategy == FACILITY_LOCATION  # the others know of no centres and no rows chosen before
+            within = strategies.Within(near, config.core_share, X[n:], old_labels) if told else None
+            chosen = partial(
+                strategies.pick_in_groups, strategy, pool, shared.labels, shared.quotas, shared.names,
+                lengths=scores, seed=seed, within=within, workers=config.workers,
             )  # fmt: skip
+            picks = stages.kept.once(f"picks-{k}", lambda: vars(chosen()))
+            picked: Picks = strategies.StrategyPicks(**picks)
         else:
-            whole = groups.kind == "global" or config.strategy == TASK_CENTER  # the paper knows no core
-            order = groups.similarity
-            if config.quality_weight:
-                order = own_columns.mix(order, scores, shared.labels, float(config.quality_weight))
             picked = pick_in_clusters(
-                X, np.concatenate([shared.labels, old_labels]), order, shared.quotas,
-                core=1.0 if whole else float(config.core), chosen=len(old_labels), workers=config.workers,
+                X, np.concatenate([shared.labels, old_labels]), near, shared.quotas,
+                core=config.core_share, chosen=len(old_labels), workers=config.workers,
             )  # fmt: skip
         by_group = replace(picked, cluster=picked.cluster % len(groups.names))
         return replace(groups, balance=shared.balance), by_group

@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from curate.config import MAX_EXPAND
 from curate.data.read import read_rows
 from curate.sft.config import SelectConfig
 from curate.sft.distance import F32
@@ -47,12 +48,14 @@ class Have:
         return [f"no row of --have {self.path} is in the pool: all {self.rows.height:,} count as rows from elsewhere"]
 
 
-def mark_have(table: pl.DataFrame, path: str, workers: int = 1) -> tuple[pl.DataFrame, Have]:
+def mark_have(
+    table: pl.DataFrame, path: str, workers: int = 1, max_expand: int = MAX_EXPAND
+) -> tuple[pl.DataFrame, Have]:
     """Mark the readable rows of the pool that stand in `path` too; `evidence` is the place there.
 
     Raises UsageError and CurateError as `read_rows` does.
     """
-    given = read_rows(path, workers=workers)
+    given = read_rows(path, max_expand=max_expand, workers=workers)
     read = given.frame.filter(pl.col("chat").is_not_null())
     old = read.select("prompt", "response", place=pl.format("{}:{}", "source", "line"), key=_keys(read))
     old = old.unique("key", keep="first", maintain_order=True).sort("key")

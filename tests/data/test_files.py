@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from curate.data import files
 from curate.data.files import PlainBytes, resolve
 from curate.errors import CurateError, UsageError
 
@@ -184,3 +185,33 @@ def test_what_we_do_not_unpack_is_refused(magic):
     """A zip, bzip2 or xz file, or a table where a text must stand, is refused by name, not read as broken lines."""
     with pytest.raises(CurateError, match="which is not read here"):
         plain(magic)
+
+
+def bomb(kind: str, size: int) -> bytes:
+    """Return `size` bytes of one letter, packed."""
+    return gzip.compress(b"a" * size, 1) if kind == "gz" else zstandard.compress(b"a" * size)
+
+
+@pytest.mark.parametrize("kind", ["gz", "zst"])
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch, kind):
+    """A file that unpacks to far more than text does is an error that names file and option, told before its end."""
+    monkeypatch.setattr(files, "FREE_BYTES", 1 << 20)
+    path = tmp_path / f"bomb.jsonl.{kind}"
+    path.write_bytes(bomb(kind, 1 << 28))
+
+    def unpacked(max_expand: int) -> int:
+        with path.open("rb") as file:
+            return sum(map(len, PlainBytes(file, path.name, 1 << 20, max_expand=max_expand)))
+
+    with pytest.raises(CurateError, match=r"bomb\.jsonl.*over 20 bytes") as caught:
+        unpacked(20)
+    assert "--max-expand 200" in caught.value.hint
+    assert unpacked(10**6) == 1 << 28
+
+
+def test_a_little_text_may_unpack_as_far_as_it_likes(tmp_path):
+    """Below 256 MB nothing is refused: a log of one line again and again is no bomb."""
+    path = tmp_path / "log.gz"
+    path.write_bytes(bomb("zst", 100 << 20))
+    with path.open("rb") as file:
+        assert sum(map(len, PlainBytes(file, "log", 1 << 20))) == 100 << 20

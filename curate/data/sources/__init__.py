@@ -16,11 +16,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from curate.config import as_text, force_option, option, resume_option, seed_option, strict_option
+from curate.config import as_text, force_option, max_expand_option, option, resume_option, seed_option, strict_option
 from curate.errors import CurateError
 
 SCHEMA_VERSION = 1
-_SAME_ROWS = {"out", "force", "resume", "strict"}  # options that do not change the rows
+_SAME_ROWS = {"out", "force", "max_expand", "resume", "strict"}  # options that do not change the rows
 
 
 def names() -> list[str]:
@@ -46,6 +46,7 @@ class Output:
 
     out: str | None = option("rows to write as JSON lines; the report goes beside it", parse=_rows_file,
                              metavar="FILE.jsonl")  # fmt: skip
+    max_expand: int = max_expand_option()
     seed: int = seed_option()
     force: bool = force_option()
     resume: bool = resume_option()

@@ -44,18 +44,21 @@ def find(inputs: Sequence[str], *patterns: str) -> list[Path]:
 class Dump:
     """A file to be read as often as a source needs to; `about` says what was read, once it was."""
 
-    def __init__(self, path: Path, *, zstd_window: int = 0) -> None:
+    def __init__(self, path: Path, max_expand: int, *, zstd_window: int = 0) -> None:
         self.path = path
         self.fault: str | None = None
         self.about: dict[str, Any] = {"path": str(path)}
         self.size = path.stat().st_size
         self._zstd_window = zstd_window
+        self._max_expand = max_expand
 
     @contextmanager
     def open(self) -> Iterator[PlainBytes]:
         """Open the file for its plain bytes; what was read is put down when the block ends."""
         with self.path.open("rb") as file:
-            stream = PlainBytes(file, str(self.path), BLOCK_BYTES, zstd_window=self._zstd_window)
+            stream = PlainBytes(
+                file, str(self.path), BLOCK_BYTES, zstd_window=self._zstd_window, max_expand=self._max_expand
+            )
             yield stream
         self.about |= {"sha256": stream.sha256, "bytes": stream.size}
         self.fault = stream.fault

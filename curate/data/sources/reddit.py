@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappush, heappushpop
 from typing import Any, NamedTuple
 
@@ -62,11 +63,12 @@ def extract(inputs: list[str], config: Config, stages: Stages) -> Extract:
     """Choose submissions and comments from dumps."""
     count = config.count or _DEFAULT_COUNT[config.subreddit]
     files = find(inputs, *(f"R{kind}_*" for kind in "SC"), "*.zst", "*.jsonl")
-    dumps = [Dump(path, zstd_window=_WINDOW) for path in files]
+    dumps = [Dump(path, config.max_expand, zstd_window=_WINDOW) for path in files]
     counts: Counter[str] = Counter()
     stories = config.subreddit == "WritingPrompts"
     with stages("submissions"):
-        best = _best_submissions(dumps, config, count * _SPARE if stories else count, counts, stages)
+        found = partial(_best_submissions, dumps, config, count * _SPARE if stories else count, counts, stages)
+        best = [_Submission(*item) for item in _once("submissions", found, dumps, counts, stages)]
     answers: dict[str, _Comment] = {}
     if stories:
         with stages("comments"):
@@ -86,6 +88,18 @@ def extract(inputs: list[str], config: Config, stages: Stages) -> Extract:
         notes=[note for dump in dumps for note in dump.notes()]
         + [f"no record is of r/{config.subreddit}: dumps of Pushshift name it in `subreddit`"] * strangers,
     )  # fmt: skip
+
+
+def _once(name: str, read: Callable[[], Any], dumps: list[Dump], counts: Counter[str], stages: Stages) -> Any:
+    """Return what `read` finds in a pass over the dumps, and leave its counts, unless an interrupted run did."""
+    piece = stages.kept.once(
+        name, lambda: {"found": read(), "counts": counts, "dumps": [[dump.about, dump.fault] for dump in dumps]}
+    )
+    counts.clear()
+    counts.update(piece["counts"])
+    for dump, (about, fault) in zip(dumps, piece["dumps"], strict=True):
+        dump.about, dump.fault = about, fault
+    return piece["found"]
 
 
 def _records(dumps: list[Dump], stages: Stages) -> Iterator[Record | None]:

@@ -152,7 +152,7 @@ def _sites(inputs: list[str], config: Config) -> tuple[list[_Site], list[str]]:
         named[name] = file
     strangers = sorted(name for name in named if name not in groups)
     notes = [f"in neither list of sites, counted as other: {', '.join(strangers)}"] if strangers else []
-    sites = [_Site(name, groups.get(name, "other"), Dump(file)) for name, file in named.items()]
+    sites = [_Site(name, groups.get(name, "other"), Dump(file, config.max_expand)) for name, file in named.items()]
     return sorted(sites, key=lambda site: (GROUPS.index(site.group), site.name)), notes
 
 

@@ -64,7 +64,7 @@ class _Task:
 def extract(inputs: list[str], config: Config, stages: Stages) -> Extract:
     """Choose tasks and an example of each."""
     endings = [f"*.{kind}{packed}" for kind in ("json", "jsonl") for packed in ("", ".gz", ".zst")]
-    dumps = [Dump(path) for path in find(inputs, *endings)]
+    dumps = [Dump(path, config.max_expand) for path in find(inputs, *endings)]
     counts: Counter[str] = Counter()
     tasks: dict[str, _Task] = {}
     for dump in dumps:

@@ -53,7 +53,7 @@ class Config(Output):
 def extract(inputs: list[str], config: Config, stages: Stages) -> Extract:
     """Choose articles. Raises UsageError for a column that is not there."""
     columns = _columns(config)
-    dumps = [Dump(path) for path in find(inputs, "*.csv", "*.csv.*", "*.jsonl", "*.jsonl.*")]
+    dumps = [Dump(path, config.max_expand) for path in find(inputs, "*.csv", "*.csv.*", "*.jsonl", "*.jsonl.*")]
     counts: Counter[str] = Counter()
     heaps: dict[str, list[tuple[float, str, str]]] = {}
     available: Counter[str] = Counter()
