@@ -43,6 +43,8 @@ def produce(
                 stages.log("warning", note)
         except BaseException as error:
             stages.log("error", str(error) or type(error).__name__)
+            if out.kept.count():
+                stages.say("what was finished is kept: --resume goes on from there")
             raise
         finally:
             if out.kept.fault:

@@ -1,0 +1,384 @@
+"""Killed is not lost: after a kill at any moment `--resume` gives what an undisturbed run gives, byte for byte."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import pty
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+from curate.cli import app
+from curate.data import checkpoint
+from curate.data.lock import drop_lock, take_lock
+from curate.face import run
+from curate.sft import coverage
+
+KILLS = 5
+CURATE = [sys.executable, "-m", "curate.cli"]
+TIMED = ("seconds", "peak_memory_bytes", "forecast")
+RECIPE = """
+out = "out"
+[[step]]
+name = "rows"
+run = "source stackexchange"
+inputs = ["physics_Posts.xml"]
+min_chars = 0
+[[step]]
+name = "count"
+run = "tokens"
+inputs = ["{rows}"]
+tokenizer = "none"
+chunk_size = "1KB"
+[[step]]
+run = "select"
+inputs = ["{rows}"]
+count = 5
+"""
+COMMANDS = {
+    "tokens": ["tokens", "corpus.jsonl", "--tokenizer", "none", "--chunk-size", "8KB", "--write", "jsonl"],
+    "select": ["select", "pool.jsonl", "--count", "20"],
+    "source": ["source", "stackexchange", "physics_Posts.xml", "--min-chars", "0"],
+    "run": ["run", "recipe.toml"],
+}
+
+
+def _out(command: str) -> list[str]:
+    return [] if command == "run" else ["--out", "out.jsonl" if command == "source" else "out"]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Make a directory with something for each command, and go there."""
+    monkeypatch.chdir(tmp_path)
+    draw = random.Random(0)
+    words = [f"{a}{b}" for a in ("ka", "lo", "mi", "ne", "tu") for b in ("ra", "se", "vi", "po", "dan", "gil", "st")]
+    texts = [" ".join(draw.choices(words, k=60)) for _ in range(600)]
+    _write_lines("corpus.jsonl", [{"id": f"d{i}", "text": text} for i, text in enumerate([*texts, *texts[:50]])])
+    _write_lines("pool.jsonl", [{"instruction": f"Tell {t[:40]}.", "output": f"It is {t}."} for t in texts[:300]])
+    posts = [
+        f'<row Id="{2 * i + 1}" PostTypeId="1" Score="{i % 9}" Title="What is {t[:30]}?" Body="Tell." />\n'
+        f'<row Id="{2 * i + 2}" PostTypeId="2" ParentId="{2 * i + 1}" Score="{i % 30}" Body="It is {t}." />'
+        for i, t in enumerate(texts)
+    ]
+    Path("physics_Posts.xml").write_text("<posts>\n" + "\n".join(posts) + "\n</posts>\n")
+    Path("recipe.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def _write_lines(path, records):
+    Path(path).write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+
+
+def _results(before: set[str]) -> dict[str, bytes]:
+    """Return all files that are new, but for what tells of time and memory."""
+    files = {str(path): path for path in Path().rglob("*") if path.is_file()}
+    return {name: _untimed(path) for name, path in files.items() if name not in before}
+
+
+def _untimed(path: Path) -> bytes:
+    if path.name in ("report.html", "run.json", "log.jsonl") or path.name.endswith("key.json"):
+        return b""
+    if path.name not in ("report.json", "manifest.json"):
+        return path.read_bytes()
+    document = {name: value for name, value in orjson.loads(path.read_bytes()).items() if name not in TIMED}
+    for name in ("report.json", "report.html"):
+        document.get("outputs", {}).pop(name, None)
+    return orjson.dumps(document)
+
+
+def _start(arguments):
+    """Run a command in a process of its own that has imported everything before; `exec` is what every process has."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["curate.cli", "curate.corpus.count", "curate.sft.select", "numba"])
+    code = (
+        "import os, sys\nfrom curate.cli import app\nfrom curate.face import run\n"
+        f"os.chdir({os.getcwd()!r})\nsys.stdout = sys.stderr = open(os.devnull, 'w')\nsys.exit(run(app, {arguments!r}))"
+    )
+    process = context.Process(target=exec, args=(code,))
+    process.start()
+    return process
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_kill_at_any_moment_loses_nothing(command, place):
+    """SIGKILL, then --resume: the same bytes; before it nothing half-written, after it nothing left over."""
+    arguments = [*COMMANDS[command], *_out(command)]
+    before = {str(path) for path in Path().rglob("*")}
+
+    def started() -> float:
+        start = time.monotonic()
+        process = _start(arguments)
+        process.join()
+        assert process.exitcode == 0
+        return time.monotonic() - start
+
+    def clear() -> None:
+        subprocess.run(["rm", "-rf", *(p for p in os.listdir() if p not in before)], check=True)
+
+    started()
+    clear()
+    seconds = started()
+    wanted = _results(before)
+    draw = random.Random(command)
+    for number in range(KILLS):
+        clear()
+        process = _start(arguments)
+        process.join(seconds * (number + draw.random()) / KILLS)
+        process.kill()
+        process.join()
+        shown = {name: data for name, data in _results(before).items() if not name.startswith(".")}
+        assert command == "run" or shown in ({}, {n: d for n, d in wanted.items() if n in shown})
+        assert command != "source" or "out.jsonl" not in shown or "out.report.json" in shown
+        resumed = _start([*arguments, "--resume"])
+        resumed.join()
+        assert resumed.exitcode == 0
+        assert _results(before) == wanted
+
+
+# -- What is kept ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def interrupted(place, monkeypatch):
+    """Interrupt a selection after its vectors, clusters and picks."""
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    with monkeypatch.context() as patch:
+        patch.setattr(coverage, "nearest_selected", _interrupt)
+        assert run(app, _select()) == 130
+    assert len(list(Path(".out.checkpoint").rglob("*.piece"))) >= 2
+    assert not Path("out").exists()
+    return place
+
+
+def _interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def _select(*more):
+    return ["select", "pool.jsonl", "--count", "20", "--out", "out", *more]
+
+
+def test_finished_pieces_are_not_computed_again(interrupted, capsys, monkeypatch):
+    """The embedder and K-means stay untouched, and the checkpoint goes with the result."""
+    monkeypatch.setattr("curate.sft.select.group_rows", _interrupt)
+    monkeypatch.setattr("curate.sft.embed.lexical.Lexical.embed", _interrupt)
+    assert run(app, _select("--resume")) == 0
+    assert "resumes an interrupted run; kept from it:" in capsys.readouterr().err
+    assert not [name for name in os.listdir() if name.startswith(".")]
+
+
+def test_an_interrupt_tells_how_to_go_on(place, capsys, monkeypatch):
+    """Ctrl-C says that --resume goes on; the log that stays beside the target tells why the run ended."""
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    monkeypatch.setattr(coverage, "nearest_selected", _interrupt)
+    run(app, _select())
+    assert "--resume goes on from there" in capsys.readouterr().err
+    assert _log(".out.checkpoint")[-2]["level"] == "error"
+
+
+def test_a_run_without_resume_starts_anew(interrupted, capsys):
+    """What an interrupted run left goes when a run starts without --resume."""
+    assert run(app, _select()) == 0
+    assert "resumes" not in capsys.readouterr().err
+    assert not Path(".out.checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "said"),
+    [
+        (lambda: os.utime("pool.jsonl"), [], "the input has changed since: pool.jsonl"),
+        (lambda: None, ["--tau", "3"], "--tau was 1.0, is 3.0"),
+        (lambda: None, ["--map", "instruction=q"], "--map was"),
+    ],
+)
+def test_another_run_is_not_resumed(interrupted, change, more, said, capsys):
+    """Changed input and options are refused with the reason, and what was kept stays."""
+    change()
+    assert run(app, _select("--resume", *more)) == 2
+    assert said in capsys.readouterr().err
+    assert Path(".out.checkpoint/key.json").exists()
+
+
+def test_another_version_does_not_resume(interrupted, capsys, monkeypatch):
+    """What another version of a library computed is not mixed with what this one does."""
+    monkeypatch.setattr(checkpoint, "version", lambda name: "0.1")
+    assert run(app, _select("--resume")) == 2
+    assert "is 0.1" in capsys.readouterr().err
+
+
+def test_options_that_change_no_result_may_differ(interrupted, capsys):
+    """Workers and memory are free."""
+    assert run(app, _select("--resume", "--workers", "1")) == 0
+    assert "resumes" in capsys.readouterr().err
+
+
+def test_a_damaged_piece_is_computed_again(interrupted):
+    """A piece that is cut off is passed over."""
+    for piece in Path(".out.checkpoint").rglob("*.piece"):
+        piece.write_bytes(piece.read_bytes()[:-9])
+    assert run(app, _select("--resume")) == 0
+    kept = Path("out/train.jsonl").read_bytes()
+    assert run(app, _select("--force")) == 0
+    assert Path("out/train.jsonl").read_bytes() == kept
+
+
+def test_a_disk_that_takes_no_pieces_ends_the_keeping_alone(place, capsys, monkeypatch):
+    """The run goes on, says so, and leaves the room to its result."""
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    monkeypatch.setattr(checkpoint, "_write", lambda *_: Path("/dev/full").write_text("x"))
+    assert run(app, _select()) == 0
+    assert "nothing is kept for --resume any more: No space left" in capsys.readouterr().err
+
+
+def test_keeping_has_a_budget(tmp_path):
+    """A piece that would take longer to write than a share of the work is not kept; a small one is."""
+    import numpy as np
+
+    kept = checkpoint.Checkpoint(tmp_path / "kept", {"a": 1})
+    kept.begin(resume=False)
+    kept.once("large", lambda: np.zeros(10_000_000))
+    kept.once("small", lambda: time.sleep(0.3))
+    kept.end(keep=True)
+    assert [path.name for path in (tmp_path / "kept").rglob("*.piece")] == ["small.piece"]
+
+
+def test_pieces_come_back_as_they_were(tmp_path):
+    """Arrays keep type and shape, texts and floats every bit; tuples are lists."""
+    import numpy as np
+
+    value = {
+        "a": np.arange(6, dtype=np.int8).reshape(2, 3),
+        "b": b"\xff\x00",
+        "c": [0.1, float("nan"), None, "é", (1,)],
+    }
+    for _ in range(2):
+        kept = checkpoint.Checkpoint(tmp_path / "kept", {"a": 1})
+        kept.begin(resume=(tmp_path / "kept").exists())
+        found = kept.once("piece", lambda: (time.sleep(0.1), value)[1])
+        kept.end(keep=True)
+    assert found["a"].dtype == np.int8
+    assert (found["a"] == value["a"]).all()
+    assert found["b"] == b"\xff\x00"
+    assert repr(found["c"]) == "[0.1, nan, None, 'é', [1]]"
+
+
+# -- Nothing to resume -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["tokens", "select", "source"])
+def test_what_is_finished_is_said_to_be(command, place, capsys):
+    """--resume on a finished result of the same run exits 0; of another run it is refused; without it too."""
+    arguments = [*COMMANDS[command], *_out(command)]
+    assert run(app, [*arguments, "--resume"]) == 0
+    assert "nothing to resume; starts from the beginning" in capsys.readouterr().err
+    before = _results(set())
+    assert run(app, [*arguments, "--resume"]) == 0
+    assert "is finished already" in capsys.readouterr().err
+    assert run(app, [*arguments, "--resume", "--json"]) == 0
+    assert orjson.loads(capsys.readouterr().out)["command"].startswith(command)
+    assert run(app, arguments) == 2
+    assert run(app, [*arguments, "--resume", "--seed", "7"]) == 2
+    assert "--seed was 0, is 7" in capsys.readouterr().err
+    assert _results(set()) == before
+
+
+def test_a_finished_recipe_runs_nothing(place, capsys):
+    """Steps that were finished before the state was saved are finished; --force and --resume exclude each other."""
+    assert run(app, ["run", "recipe.toml", "--quiet"]) == 0
+    Path("out/run.json").unlink()
+    capsys.readouterr()
+    assert run(app, ["run", "recipe.toml", "--resume", "--json"]) == 0
+    assert run(app, ["run", "recipe.toml", "--resume", "--force"]) == 2
+
+
+def test_stdin_is_not_resumed(place, capsys, monkeypatch):
+    """What is no file cannot be told to be the same: nothing is kept, and --resume says so."""
+    pool = Path("pool.jsonl").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(pool)))
+    assert run(app, ["select", "-", "--count", "3", "--out", "out", "--resume"]) == 0
+    assert "what is no local file may have changed" in capsys.readouterr().err
+
+
+def test_resume_needs_an_output(place, capsys):
+    """Without --out nothing was kept."""
+    assert run(app, ["select", "pool.jsonl", "--count", "3", "--resume"]) == 2
+    assert "--resume needs" in capsys.readouterr().err
+
+
+# -- One run at a time -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_two_runs_at_once_are_refused(command, place, capsys):
+    """The second run into one output ends before it reads anything; a lock that a killed run left holds nobody up."""
+    name = "out.jsonl" if command == "source" else "out"
+    lock = take_lock(Path(f".{name}.lock"), name)
+    assert run(app, [*COMMANDS[command], *_out(command)]) == 2
+    assert "another run is writing this" in capsys.readouterr().err
+    drop_lock(lock)
+    Path(f".{name}.lock").touch()
+    assert run(app, [*COMMANDS[command], *_out(command)]) == 0
+
+
+# -- The log, and a terminal that is closed ----------------------------------------------------------------------------
+
+
+def _log(directory):
+    return [orjson.loads(line) for line in (Path(directory) / "log.jsonl").read_bytes().splitlines()]
+
+
+def test_the_log_tells_stages_notes_and_interruptions(interrupted, capsys):
+    """log.jsonl holds both processes of a run; verify finds nothing wrong with it, and nothing when it has gone."""
+    with Path("pool.jsonl").open("ab"):
+        pass
+    assert run(app, _select("--resume")) == 0
+    log = _log("out")
+    assert all(set(line) == {"time", "level", "stage", "message", "seconds"} for line in log)
+    assert log[0]["message"] == "starts"
+    assert [line["message"] for line in log if line["level"] == "error"] == ["KeyboardInterrupt"]
+    assert [line["stage"] for line in log if line["message"] == "done"].count("write") == 1
+    assert orjson.loads(Path("out/manifest.json").read_bytes())["log"] == "log.jsonl"
+    assert run(app, ["verify", "out"]) == 0
+    Path("out/log.jsonl").unlink()
+    assert run(app, ["verify", "out"]) == 0
+
+
+def test_notes_are_warnings_in_the_log(place):
+    """What is said about the input stands in the log too."""
+    with Path("pool.jsonl").open("ab") as file:
+        file.write(b"{broken\n")
+    assert run(app, _select("--quiet")) == 0
+    assert any("cannot be read" in line["message"] for line in _log("out") if line["level"] == "warning")
+
+
+def test_a_closed_terminal_does_not_end_a_run(place):
+    """The terminal goes away in the middle: hangup signal, and nobody to write to. The result comes all the same."""
+    arguments = [*CURATE, *COMMANDS["tokens"], "--out", "out"]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(sys.executable, arguments)
+    while not Path(".out.checkpoint").exists():
+        time.sleep(0.01)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert Path("out/train-00000.jsonl").exists()
+
+
+def test_messages_that_nobody_reads_do_not_end_a_run(place):
+    """A pipe for messages whose reader has ended is no failure."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = [*CURATE, *COMMANDS["tokens"], "--out", "out", "--resume"]  # says something at once
+    assert subprocess.run(arguments, stderr=writer, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    os.close(writer)
+    assert Path("out/manifest.json").exists()
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
