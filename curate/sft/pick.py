@@ -64,7 +64,7 @@ def similarity_to_mean(X: F32, labels: npt.NDArray[np.integer]) -> F32:
     """Return the cosine of each unit row of `X` to the mean of the rows with its label; 0 where they cancel out."""
     out = np.zeros(len(X), dtype=np.float32)
     with one_blas_thread():
-        for _, rows in _groups(labels):
+        for _, rows in rows_by_label(labels):
             mean = X[rows].mean(axis=0, dtype=np.float64)
             length = float(np.linalg.norm(mean))
             if length > 0:
@@ -96,7 +96,7 @@ def pick_in_clusters(
     sizes = _check(fresh, labels[:fresh], similarity[:fresh], quotas, core)
     parts: list[tuple[int, I64, F64]] = []
     with one_blas_thread():
-        for label, rows in _groups(labels):
+        for label, rows in rows_by_label(labels):
             if quotas[label]:
                 rows, old = rows[rows < fresh], rows[rows >= fresh]
                 near_first = rows[np.argsort(-similarity[rows], kind="stable")]
@@ -132,7 +132,7 @@ def _check(
     return sizes
 
 
-def _groups(labels: npt.NDArray[np.integer]) -> list[tuple[int, I64]]:
+def rows_by_label(labels: npt.NDArray[np.integer]) -> list[tuple[int, I64]]:
     """Return each label that occurs, ascending, with its rows, ascending."""
     order = np.argsort(labels, kind="stable")
     names, starts = np.unique(labels[order], return_index=True)

@@ -84,7 +84,7 @@ def test_without_tasks_it_picks_in_clusters():
 
 def test_the_core_is_not_of_the_paper():
     """task-center picks from whole tasks."""
-    with pytest.raises(UsageError, match="--core is for --strategy k-center: task-center picks from whole tasks"):
+    with pytest.raises(UsageError, match="--core is not for --strategy task-center, which picks from whole tasks"):
         curate.select_rows(SAMPLE, count=5, strategy=TASK_CENTER, core=0.5)
 
 

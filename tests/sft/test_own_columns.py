@@ -92,13 +92,18 @@ def test_a_score_of_ones_own_orders_repr_filter():
 
 
 def test_quality_alone_chooses_the_core():
-    """With weight 1 the core is the best rated quarter of each group, and K-Center-Greedy spreads over that."""
-    got = curate.select_rows(
-        SCORED, count=6, score_column="rating", quality_weight=1, scope="global", workers=1
-    )  # fmt: skip
-    assert got.rows["score"][0] == 9
-    by_cluster = curate.select_rows(SCORED, count=6, clusters=2, score_column="rating", quality_weight=1, workers=1)
-    plain = curate.select_rows(SCORED, count=6, clusters=2, workers=1)
+    """With weight 1 the core is the best rated quarter of each group, and the picks are spread over that."""
+    one_pool = {"score_column": "rating", "quality_weight": 1, "scope": "global", "workers": 1}
+    assert curate.select_rows(SCORED, count=6, **one_pool).rows["score"].min() >= 7
+    assert curate.select_rows(SCORED, count=6, strategy="k-center", **one_pool).rows["score"][0] == 9
+
+
+@pytest.mark.parametrize("strategy", ["facility-location", "k-center"])
+def test_quality_alone_chooses_the_core_of_clusters(strategy):
+    """With weight 1 no pick is below the best rated quarter of its cluster; without, others are picked."""
+    options = {"count": 6, "clusters": 2, "strategy": strategy, "workers": 1}
+    by_cluster = curate.select_rows(SCORED, score_column="rating", quality_weight=1, **options)
+    plain = curate.select_rows(SCORED, **options)
     assert by_cluster.rows["score"].min() >= 6
     assert plain.rows["id"].to_list() != by_cluster.rows["id"].to_list()
 
@@ -116,7 +121,7 @@ def test_ranks_are_mixed_within_groups():
     ("options", "said"),
     [
         ({"score_column": "rating"}, "--score-column alone changes nothing"),
-        ({"quality_weight": 0.5, "strategy": "longest"}, "--quality-weight is for --strategy k-center"),
+        ({"quality_weight": 0.5, "strategy": "longest"}, "--quality-weight is not for --strategy longest"),
         ({"score_column": "stars", "quality_weight": 0.5}, "--score-column stars: no record has the column stars"),
     ],
 )

@@ -13,7 +13,7 @@ from curate.sft.strategies import _cosine, _cover, _cover_kernels, cluster_medoi
 from curate.sft.strategies import repr_filter as repr_module
 from curate.sft.strategies._cover import greedy_cover
 
-NAMES = [name for name in strategies.names() if name not in strategies.IN_CLUSTERS]
+NAMES = [name for name in strategies.names() if strategies.load(name)]
 
 
 def vectors(kind: str, n: int, d: int, rng: np.random.Generator) -> np.ndarray:
@@ -43,6 +43,20 @@ def test_facility_location_is_the_greedy_in_float64(pool, data):
     X = vectors(kind, n, d, np.random.default_rng(seed))
     k = data.draw(st.integers(1, n))
     assert facility_location.pick(X, k).rows.tolist() == facility_location.pick_reference(X, k)
+
+
+@settings(deadline=None, max_examples=60)
+@given(pools, st.data())
+def test_facility_location_goes_on_from_rows_chosen_before(pool, data):
+    """Rows chosen before count in f, and only candidates are picked: the greedy in float64 again."""
+    kind, n, d, seed = pool
+    rng = np.random.default_rng(seed)
+    X = vectors(kind, n, d, rng)
+    chosen = data.draw(st.lists(st.integers(0, n - 1), unique=True, max_size=4))
+    candidates = np.sort(rng.choice(n, data.draw(st.integers(1, n)), replace=False))
+    k = data.draw(st.integers(1, len(candidates)))
+    got = facility_location.pick(X, k, candidates=candidates, chosen=X[chosen])
+    assert got.rows.tolist() == facility_location.pick_reference(X, k, candidates.tolist(), chosen)
 
 
 @settings(deadline=None, max_examples=60)
@@ -165,11 +179,12 @@ def test_a_ball_of_the_default_radius_holds_one_in_k():
 
 
 def test_large_pools_are_measured_on_a_sample():
-    """All rows up to 65,536; above, 2^32 / n seeded ones but never fewer than 4 k."""
+    """All rows up to 65,536 of all groups; above, 2^32 / n seeded ones but never fewer than 4 k."""
     assert len(_cover.sample_to_cover(65_536, 10, 0)) == 65_536
     assert len(_cover.sample_to_cover(1 << 20, 10, 0)) == 4096
     assert len(_cover.sample_to_cover(1 << 20, 5000, 0)) == 20_000
     assert (_cover.sample_to_cover(1 << 20, 10, 0) != _cover.sample_to_cover(1 << 20, 10, 1)).any()
+    assert len(_cover.sample_to_cover(10_000, 10, 0, pool_rows=1 << 20)) == 4096
     X = vectors("random", 300, 6, np.random.default_rng(10))
     objective = facility_location._objective()
     some, _ = greedy_cover(X, 20, objective, np.arange(0, 300, 2))

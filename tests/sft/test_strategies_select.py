@@ -30,13 +30,23 @@ def test_a_strategy_gives_k_rows_of_one_pool(name):
     assert selection.ledger.select(pl.col("cluster", "radius_at_pick").null_count()).row(0) == (611, 611)
 
 
-def test_the_default_is_k_center():
-    """Naming the default changes no row."""
+def test_the_default_is_facility_location_in_clusters():
+    """Naming the default changes no row; the ledger knows clusters, and no radius."""
     want = curate.select_rows(SAMPLE, count=31, workers=1)
-    got = curate.select_rows(SAMPLE, count=31, strategy="k-center", workers=1)
+    got = curate.select_rows(SAMPLE, count=31, strategy="facility-location", scope="cluster", workers=1)
     assert got.ledger.equals(want.ledger)
-    assert got.report["picks"] == want.report["picks"]
-    assert got.report["picks"]["strategy"] == "k-center"
+    assert got.report["picks"] == {"strategy": "facility-location", "by_rule": 31, "beyond_rule": 0, "details": []}
+    assert (got.report["clusters"]["kind"], got.report["clusters"]["count"]) == ("cluster", 16)
+    assert got.rows["cluster"].n_unique() == 16
+    assert got.ledger["radius_at_pick"].null_count() == got.ledger.height
+
+
+def test_one_pool_is_still_to_be_had():
+    """With --scope global facility-location chooses from all rows, as the function does."""
+    got = curate.select_rows(SAMPLE, count=31, scope="global", workers=1)
+    assert got.report["clusters"]["kind"] == "global"
+    assert got.report["picks"]["by_rule"] == 31
+    assert got.ledger["cluster"].null_count() == got.ledger.height
 
 
 def test_tasks_share_out_the_budget():
@@ -79,8 +89,8 @@ def test_rows_beyond_the_rule_are_said_aloud():
 
 @pytest.mark.parametrize("option", [{"core": "0.5"}, {"clusters": "12"}, {"scope": "cluster"}])
 def test_options_of_clusters_are_refused(option):
-    """No other strategy picks in clusters."""
-    with pytest.raises(UsageError, match=f"--{next(iter(option))}.* is for --strategy k-center"):
+    """The other strategies do not pick in clusters."""
+    with pytest.raises(UsageError, match=f"--{next(iter(option))}.* is not for --strategy longest"):
         curate.select_rows(SAMPLE, count=5, strategy="longest", **option)
 
 
@@ -96,14 +106,14 @@ def test_help_names_every_strategy():
     assert all(name in text for name in strategies.names())
 
 
-def test_the_card_claims_spread_for_k_center_alone(tmp_path):
+def test_the_card_claims_no_spread_for_the_longest(tmp_path):
     """A prefix of the longest answers is not spread over the pool."""
     cards = []
-    for name in ("k-center", "longest"):
+    for name in ("facility-location", "k-center", "longest"):
         curate.select_rows(SAMPLE, count=9, strategy=name, workers=1, out=tmp_path / name)
         cards.append((tmp_path / name / "README.md").read_text())
-    assert ["a prefix" in card for card in cards] == [True, False]
-    assert "9 by longest" in cards[1]
+    assert ["a prefix" in card for card in cards] == [True, True, False]
+    assert "9 by longest" in cards[2]
 
 
 @pytest.mark.parametrize(

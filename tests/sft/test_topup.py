@@ -85,15 +85,16 @@ def test_tasks_that_have_rows_give_fewer(old):
     assert sum(abs(both[name] - want[name]) for name in want) <= len(want)
 
 
-def test_new_picks_are_farther_than_a_selection_without_the_old_rows(tmp_path):
+@pytest.mark.parametrize("strategy", ["facility-location", "k-center"])
+def test_new_picks_are_farther_than_a_selection_without_the_old_rows(strategy, tmp_path):
     """Two heaps, one of which is covered: the new pick comes from the other."""
     near = [{"instruction": f"Boil egg number {i} for me", "output": f"Boiled {i}."} for i in range(30)]
     far = [{"instruction": f"Prove theorem {i} by induction", "output": f"Proved {i}."} for i in range(30)]
     (tmp_path / "old.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in near[:10]))
     have = str(tmp_path / "old.jsonl")
-    got = curate.select_rows([*near, *far], count=1, have=have, scope="global", workers=1)
+    got = curate.select_rows([*near, *far], count=1, have=have, scope="global", strategy=strategy, workers=1)
     assert got.rows["prompt"][0].startswith("Prove")
-    assert got.rows["radius_at_pick"].null_count() == 0
+    assert got.rows["radius_at_pick"].null_count() == (strategy == "facility-location")
 
 
 def test_a_file_from_elsewhere_is_said(tmp_path):
@@ -107,7 +108,7 @@ def test_a_file_from_elsewhere_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"strategy": "longest"}, "--have is for --strategy k-center: longest knows no rows chosen before"),
+        ({"strategy": "longest"}, "--have is not for --strategy longest, which knows no rows chosen before"),
         ({"vectors": "x.npy"}, "--have and --vectors exclude each other"),
         ({"balance": "source"}, "--have and --balance exclude each other"),
         ({}, r"none\.jsonl"),

@@ -12,8 +12,9 @@ do for `k-center`.
 
 from __future__ import annotations
 
+import math
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
@@ -22,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import UsageError, unknown_name
-from curate.sft.config import IN_CLUSTERS
+from curate.sft.config import IN_CLUSTERS, K_CENTER, TASK_CENTER
 from curate.sft.distance import F32, I64, squared_norms
-from curate.sft.pick import Picks
+from curate.sft.pick import Picks, rows_by_label
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class StrategyPicks(Picks):
             notes.append(f"{strategy} had no more rows to give: {beyond:,} others make up the {len(self.rows):,}")
         samples = [detail["sampled_rows"] for detail in self.details if "sampled_rows" in detail]
         if samples:
-            notes.append(f"{strategy} measured rows on a seeded sample of {min(samples):,}, not on the whole pool")
+            notes.append(f"{strategy} judged rows by a seeded sample of {min(samples):,}, not by all of their group")
         return notes
 
     def counts(self) -> dict[str, Any]:
@@ -78,24 +79,47 @@ class StrategyPicks(Picks):
         return {"by_rule": len(self.rows) - beyond, "beyond_rule": beyond, "details": self.details}
 
 
+@dataclass(frozen=True)
+class Within:
+    """What facility-location is told of the groups besides their rows.
+
+    near: (n,) larger for rows nearer the centre of their group, and better ones. core: share of each group's rows,
+    the nearest first, that may be picked. chosen, chosen_in: (m, d) unit rows chosen before, (m,) the group of each.
+    """
+
+    near: F32
+    core: float
+    chosen: F32
+    chosen_in: npt.NDArray[np.integer]
+
+    def of(self, label: int, rows: I64, quota: int) -> dict[str, Any]:
+        """Return what is told of one group, given its `rows`, ascending."""
+        inner = max(quota, math.ceil(round(self.core * len(rows), 9)))
+        return {
+            "candidates": np.sort(np.argsort(-self.near[rows], kind="stable")[:inner]),
+            "chosen": self.chosen[self.chosen_in == label],
+            "pool_rows": len(self.near),
+        }
+
+
 def names() -> list[str]:
-    """Return the names that `--strategy` knows, the default first."""
+    """Return the names that `--strategy` knows: those that pick in clusters, the default first, then the others."""
     found = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    return [*IN_CLUSTERS, *sorted(name.replace("_", "-") for name in found)]
+    return list(dict.fromkeys([*IN_CLUSTERS, *sorted(name.replace("_", "-") for name in found)]))
 
 
 def load(name: str) -> Strategy | None:
     """Return the strategy of that name, None for those of `pick_in_clusters`; UsageError names the nearest one."""
     if name not in names():
         raise unknown_name("strategy", name, names())
-    if name in IN_CLUSTERS:
+    if name in (K_CENTER, TASK_CENTER):
         return None
     strategy: Strategy = import_module(f"{__name__}.{name.replace('-', '_')}").pick
     return strategy
 
 
 def pick_in_groups(
-    strategy: Strategy,
+    strategy: Callable[..., Chosen],
     X: F32,
     labels: npt.NDArray[np.integer],
     quotas: Sequence[int],
@@ -103,19 +127,21 @@ def pick_in_groups(
     *,
     lengths: I64,
     seed: int,
+    within: Within | None = None,
     workers: int = 1,
 ) -> StrategyPicks:
-    """Let `strategy` choose `quotas[label]` rows of each group.
+    """Let `strategy` choose `quotas[label]` rows of each group; within: for facility-location alone.
 
     Rank as in `pick_in_clusters`: all first picks, then all second picks, larger groups first, then the lower label.
     """
     parts: list[tuple[int, Chosen]] = []
+    for label, rows in rows_by_label(labels):
+        if quotas[label]:
+            pool = X if len(rows) == len(X) else X[rows]
+            told = {} if within is None else within.of(label, rows, quotas[label])
+            chosen = strategy(pool, quotas[label], lengths=lengths[rows], seed=seed, workers=workers, **told)
+            parts.append((label, Chosen(rows[chosen.rows], chosen.beyond, chosen.about)))
     sizes = np.bincount(labels, minlength=len(quotas))
-    for label in np.flatnonzero(quotas).tolist():
-        rows = np.flatnonzero(labels == label)
-        pool = X if len(rows) == len(X) else X[rows]
-        chosen = strategy(pool, quotas[label], lengths=lengths[rows], seed=seed, workers=workers)
-        parts.append((label, Chosen(rows[chosen.rows], chosen.beyond, chosen.about)))
     order = np.concatenate([np.arange(len(chosen.rows)) for _, chosen in parts])
     cluster = np.repeat([label for label, _ in parts], [len(chosen.rows) for _, chosen in parts])
     picked = np.concatenate([chosen.rows for _, chosen in parts])

@@ -14,7 +14,7 @@ rows i that gain at all. Sums are exactly rounded (`math.fsum`), so their order 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,36 +41,49 @@ class Objective(NamedTuple):
     bounds: Callable[..., None]
 
 
-def sample_to_cover(n: int, k: int, seed: int) -> I64:
-    """Return the rows that gains are measured on: all, or a seeded sample where n² cosines would take too long.
+def sample_to_cover(n: int, k: int, seed: int, pool_rows: int | None = None) -> I64:
+    """Return the rows that gains are measured on: all, or a seeded sample where all cosines would take too long.
 
-    It holds 2^32 / n rows, but at least 4 k; up to n = 65,536 it is all rows.
+    It holds 2^32 / n rows, but at least 4 k; up to n = 65,536 it is all rows. pool_rows: rows of all groups together,
+    where the n rows are one of many groups: then it holds 2^32 / pool_rows.
     """
-    size = max(_DOTS // n, 4 * k)
+    size = max(_DOTS // (pool_rows or n), 4 * k)
     return np.arange(n) if size >= n else np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
 
 
-def greedy_cover(X: F32, k: int, objective: Objective, sample: I64, workers: int = 1) -> tuple[I64, int]:
+def greedy_cover(
+    X: F32, k: int, objective: Objective, sample: I64, workers: int = 1,
+    candidates: I64 | None = None, chosen: F32 | None = None,
+) -> tuple[I64, int]:  # fmt: skip
     """Pick `k` rows of `X` for the rows of `sample`; return them and how many of them, the last, gain nothing.
 
-    Rows that gain nothing come by lowest index. Prior validation of data is assumed.
+    candidates: the rows that may be picked, at least k, if not all. chosen: (m, d) rows chosen before. Rows that gain
+    nothing come by lowest index. Prior validation of data is assumed.
     """
+    able = np.arange(len(X)) if candidates is None else candidates
     with one_blas_thread():
         cover = _Cover(X, objective, sample, workers)
+        cover.upper[np.setdiff1d(np.arange(len(X)), able)] = -np.inf
+        for x in [] if chosen is None else chosen:
+            cover.count_in(x)
         picks: list[int] = []
         while len(picks) < k and (row := cover.best()) is not None:
             picks.append(row)
             cover.choose(row)
-    rest = np.setdiff1d(np.arange(len(X)), picks)[: k - len(picks)]
+    rest = np.setdiff1d(able, picks)[: k - len(picks)]
     return np.concatenate([np.array(picks, dtype=np.int64), rest]), len(rest)
 
 
-def greedy_cover_reference(X: F32, k: int, objective: Objective) -> list[int]:
-    """Pick as the definition says: all gains in float64 for every pick."""
+def greedy_cover_reference(
+    X: F32, k: int, objective: Objective, candidates: Sequence[int] | None = None, chosen: Sequence[int] = ()
+) -> list[int]:
+    """Pick as the definition says: all gains in float64 for every pick; chosen: rows of X chosen before."""
     cosine = cosines_reference(X)
     threshold, picks = np.full(len(X), objective.start), list[int]()
+    for row in chosen:
+        threshold = objective.raised(cosine[row], threshold)
     while len(picks) < k:
-        left = [row for row in range(len(X)) if row not in picks]
+        left = [row for row in (range(len(X)) if candidates is None else candidates) if row not in picks]
         gains = [math.fsum(objective.gain(cosine[row], threshold)) for row in left]
         picks.append(left[int(np.argmax(gains))])
         threshold = objective.raised(cosine[picks[-1]], threshold)
@@ -115,10 +128,14 @@ class _Cover:
         return row if self.upper[row] > 0 else None
 
     def choose(self, row: int) -> None:
-        """Choose a row: thresholds rise."""
-        rows, cosine = self._gaining(row)
-        self.threshold[rows] = self.objective.raised(cosine, self.threshold[rows])
+        """Choose a row of X."""
+        self.count_in(self.X[row])
         self.upper[row] = self.lower[row] = -np.inf
+
+    def count_in(self, x: F32) -> None:
+        """Count a row as chosen: thresholds rise."""
+        rows, cosine = self._gaining(x)
+        self.threshold[rows] = self.objective.raised(cosine, self.threshold[rows])
         self.count += 1
         alive = np.isfinite(self.threshold)
         if 2 * alive.sum() < len(alive):  # most rows can gain no more: leave them out
@@ -138,12 +155,11 @@ class _Cover:
         self.seen[rows] = self.count
 
     def _exact_gain(self, row: int) -> float:
-        rows, cosine = self._gaining(row)
+        rows, cosine = self._gaining(self.X[row])
         return math.fsum(self.objective.gain(cosine, self.threshold[rows]))
 
-    def _gaining(self, row: int) -> tuple[I64, F64]:
-        """Return the rows that may gain when `row` is chosen, and their cosines to it in float64."""
-        x = self.X[row]
+    def _gaining(self, x: F32) -> tuple[I64, F64]:
+        """Return the rows that may gain when `x` is chosen, and their cosines to it in float64."""
         cosine = np.concatenate(map_blocks(lambda a, b: self.Y[a:b] @ x, len(self.Y), 8 * _BLOCK, self.workers))
         rows = np.flatnonzero(self.objective.gain(cosine + self.error, self.threshold) > 0)
         return rows, cosines(self.Y, rows, x)

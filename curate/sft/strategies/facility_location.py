@@ -6,6 +6,7 @@ and the greedy's bound holds. Libraries of the field (apricot, submodlib) hold a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,21 +18,33 @@ if TYPE_CHECKING:
     from curate.sft.distance import F32, I64
 
 
-def pick(X: F32, k: int, *, lengths: I64 | None = None, seed: int = 0, workers: int = 1) -> Chosen:
+def pick(
+    X: F32,
+    k: int,
+    *,
+    candidates: I64 | None = None,
+    chosen: F32 | None = None,
+    pool_rows: int | None = None,
+    lengths: I64 | None = None,
+    seed: int = 0,
+    workers: int = 1,
+) -> Chosen:
     """Choose `k` of the unit rows of `X` (n, d) that raise f the most, one after the other.
 
-    Above 65,536 rows, f is measured on a seeded sample of them (`about["sampled_rows"]`). Rows that would not raise f
-    come last, by lowest index. Raises UsageError on rows that are not of length 1 (or 0), and unless 1 <= k <= n.
+    candidates: the row numbers, at least k, that may be chosen, ascending; all rows count in f. chosen: (m, d) unit
+    rows that are in S already. pool_rows: rows of the whole pool, where X is one group of it. Where that is above
+    65,536, f is measured on a seeded sample of X (`about["sampled_rows"]`). Rows that would not raise f come last, by
+    lowest index. Raises UsageError on rows that are not of length 1 (or 0), and unless 1 <= k <= n.
     """
     check(X, k)
-    sample = sample_to_cover(len(X), k, seed)
-    rows, beyond = greedy_cover(X, k, _objective(), sample, workers)
+    sample = sample_to_cover(len(X), k, seed, pool_rows)
+    rows, beyond = greedy_cover(X, k, _objective(), sample, workers, candidates, chosen)
     return Chosen(rows, beyond, {"sampled_rows": len(sample)} if len(sample) < len(X) else {})
 
 
-def pick_reference(X: F32, k: int) -> list[int]:
-    """Choose by the definition, in float64."""
-    return greedy_cover_reference(X, k, _objective())
+def pick_reference(X: F32, k: int, candidates: Sequence[int] | None = None, chosen: Sequence[int] = ()) -> list[int]:
+    """Choose by the definition, in float64; chosen: rows of X that are in S already."""
+    return greedy_cover_reference(X, k, _objective(), candidates, chosen)
 
 
 def _objective() -> Objective:
