@@ -30,13 +30,15 @@ class Chunk(NamedTuple):
     """Some records of the source with the index `source`.
 
     `content` is a piece of a text, a slice of a table, or a list of Python objects; `first` is the number of the first
-    record of a table or list. `done` counts the bytes of files (as packed) read so far.
+    record of a table or list. `done` counts the bytes of files (as packed) read so far. `licence` is that of a data set
+    as a whole, if it has one.
     """
 
     source: int
     done: int
     first: int
     content: Piece | pl.DataFrame | list[Any]
+    licence: str | None = None
 
 
 def total_bytes(items: list[Input]) -> int | None:
@@ -92,9 +94,10 @@ def object_chunks(items: list[Input]) -> Iterator[Chunk]:
     for index, item in enumerate(items):
         if item.kind in ("file", "stdin"):
             continue
-        first = 1
-        for batch in _batches(_load_from_hub(item.name) if item.kind == "hub" else item.value):
-            yield Chunk(index, 0, first, batch)
+        first, value = 1, _load_from_hub(item.name) if item.kind == "hub" else item.value
+        licence = getattr(getattr(value, "info", None), "license", None)
+        for batch in _batches(value):
+            yield Chunk(index, 0, first, batch, licence)
             first += len(batch)
 
 

@@ -1,14 +1,23 @@
-"""The dataset card: what the set is, where it came from, how to load it, and what nobody has shown about it."""
+"""The dataset card: what the set is, where it came from, how to load it, and what nobody has shown about it.
+
+Plain Markdown, so that it reads on a hub, in an editor and in a terminal: bars are made of block characters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Any
 
+import polars as pl
+
+from curate.report.chance import beside_chance, measured_on
 from curate.report.names import harmless_markup
+from curate.report.numbers import most_first
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+_BAR, _SHOWN = 30, 5  # characters of the longest bar; licences of a source
 
 _CARD = Template("""\
 ---
@@ -32,13 +41,13 @@ $files
 Selected by `curate` $version from $read rows. `ledger.parquet` tells for every row of the pool why it is in or out;
 `manifest.json` holds the configuration, the hashes of all inputs and outputs, and the versions.
 
-| source | sha256 | rows |
-|---|---|---|
 $sources
 
-| rows | |
-|---|---|
 $counts
+
+$filters
+
+$lengths
 
 **Command.**
 
@@ -58,10 +67,13 @@ weight decay 0.1, no warm-up, learning rate 1e-5 falling linearly to 1e-6, batch
 rows cut at 2,048 tokens, an end-of-turn token after each turn. Perplexity rose while answers got better, so the
 checkpoint was chosen by hand among epochs 5 to 10. One paper and one model: a starting point, not a rule.
 
-**What is not claimed.** That this set trains a better model than a random one of the same size. Distance to the
-nearest selected row, mean over the pool: $mean here, $chance_mean ± $chance_sd over $selections random selections.
+**Beside chance.** Nobody has shown that this set trains a better model than a random one of the same size.
 
-**Licence.** Inherited from the sources; `curate` does not know it. Replace `license: other` before publishing.
+$chance
+
+$measured
+
+**Licence.** Inherited from the sources: $licence. Replace `license: other` before publishing.
 """)
 
 
@@ -70,14 +82,18 @@ _LLAMA_FACTORY = "LLaMA-Factory finds its entry in `dataset_info.json`;"
 _NO_LLAMA_FACTORY = "LLaMA-Factory reads dialogues with tools as `--format sharegpt` only, and so not these rows;"
 
 
-def dataset_card(report: Mapping[str, Any], *, validation: bool, llama_factory: bool) -> str:
-    """Return the README.md of an output directory; `llama_factory`: whether dataset_info.json has an entry for it."""
-    rows, clusters, chance = report["rows"], report["clusters"], report["random"]["coverage"]["mean"]
+def dataset_card(report: Mapping[str, Any], selected: pl.DataFrame, *, validation: bool, llama_factory: bool) -> str:
+    """Return the README.md of an output directory.
+
+    selected: the selected rows of the ledger. llama_factory: whether dataset_info.json has an entry for them.
+    """
+    rows, clusters = report["rows"], report["clusters"]
     files = "  - split: train\n    path: train.jsonl"
     if validation:
         files += "\n  - split: validation\n    path: validation.jsonl"
     counts = {"read": rows["read"], "unreadable": rows["unreadable"], **rows["dropped"]}
     counts |= {"live": rows["live"], "selected": rows["selected"], "held out": rows["held_out"]}
+    counts = {name: count for name, count in counts.items() if count}
     kinds = {"cluster": "K-means clusters", "task": "tasks", "global": "pool"}
     card = _CARD.substitute(
         size=next((name for limit, name in _SIZES if rows["selected"] < limit), "n>1M"),
@@ -85,11 +101,16 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool, llama_factory: 
         selected=f"{rows['selected']:,}",
         read=f"{rows['read']:,}",
         version=report["versions"]["curate"],
-        sources="\n".join(
-            f"| {_cell(source['path'])} | {source['sha256'] or '–'} | {source['records']:,} |"
-            for source in report["sources"]
+        sources=_table(
+            ("source", "rows", "licence", "sha256"),
+            [
+                (source["path"], f"{source['records']:,}", _licences(source) or "not known", source["sha256"] or "–")
+                for source in report["sources"]
+            ],
         ),
-        counts="\n".join(f"| {_cell(name)} | {count:,} |" for name, count in counts.items()),
+        counts=_table(("rows", ""), [(name, f"{count:,}") for name, count in counts.items()]),
+        filters=_filters(report),
+        lengths=_lengths(selected),
         command=" ".join(report["command_line"].splitlines()),
         embedder=_cell(report["embedder"]["name"]),
         groups=f"{clusters['count']:,} {kinds[clusters['kind']]}",
@@ -98,10 +119,9 @@ def dataset_card(report: Mapping[str, Any], *, validation: bool, llama_factory: 
         form=report["config"]["format"],
         prefix=_PREFIX if report["picks"]["strategy"] in ("facility-location", "k-center", "task-center") else "",
         llama_factory=_LLAMA_FACTORY if llama_factory else _NO_LLAMA_FACTORY,
-        mean=f"{report['random']['selected']['mean']:.3f}",
-        chance_mean=f"{chance['mean']:.3f}",
-        chance_sd=f"{chance['sd']:.3f}",
-        selections=report["random"]["selections"],
+        chance=_table(*beside_chance(report)),
+        measured=measured_on(report),
+        licence=_licence(report["sources"]),
     )
     return harmless_markup(card)
 
@@ -113,6 +133,49 @@ def pick_counts(picks: Mapping[str, Any]) -> str:
         return f"{picks['by_rule']:,} by {picks['strategy']}{more}"
     said = f"{picks['centre_samples']:,} centre samples, {picks['k_center']:,} by K-Center-Greedy"
     return said + (f", {picks['coincident']:,} that coincide with those" if picks["coincident"] else "")
+
+
+def _filters(report: Mapping[str, Any]) -> str:
+    """Say which filters ran, and what those that did not would have taken."""
+    asked = ", ".join(f"`{_cell(name)}`" for name in report["config"]["filters"]) or "none"
+    offered = (
+        f"`{_cell(name)}` was not asked for, and would drop {one['rows']:,} of the live rows."
+        for name, one in report["would_drop"].items()
+    )
+    return " ".join([f"**Filters.** {asked}; what each rule took stands in the table above.", *offered])
+
+
+def _lengths(selected: pl.DataFrame) -> str:
+    """Return how many rows there are of each length, by powers of two, as a table with bars."""
+    name, lengths = "tokens of a row", selected["n_tokens"].drop_nulls()
+    if lengths.is_empty():
+        name = "characters of a row"
+        lengths = selected["prompt"].str.len_chars() + selected["response"].str.len_chars()
+    bins = [max(1, length).bit_length() - 1 for length in lengths.to_list()]
+    counts = {power: bins.count(power) for power in range(min(bins), max(bins) + 1)}
+    most = max(counts.values())
+    rows = [
+        (f"{2**power:,} to {2 ** (power + 1) - 1:,}", f"{count:,}", "█" * -(-_BAR * count // most))
+        for power, count in counts.items()
+    ]
+    return _table((name, "rows", ""), rows)
+
+
+def _licences(source: Mapping[str, Any]) -> str:
+    """Name the licences that the rows of a source give, the most frequent first, each with its rows."""
+    return ", ".join(f"{name}: {count:,}" for name, count in most_first(source["licences"])[:_SHOWN])
+
+
+def _licence(sources: Sequence[Mapping[str, Any]]) -> str:
+    silent = sum(source["records"] - sum(source["licences"].values()) for source in sources)
+    if silent == sum(source["records"] for source in sources):
+        return "not known, for neither a column `licence` or `license` nor the metadata of a data set names one"
+    return "they are named above" + (f", and {silent:,} of the rows read name none of these" if silent else "")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([_cell(text) for text in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:

@@ -84,7 +84,10 @@ class Selection:
         write_page(path / "report.html", select_page(self.report, self.ledger, points))
         write_dataset_info(path / "dataset_info.json", self.config.format, keys, validation=held.height > 0)
         card = dataset_card(
-            self.report, validation=held.height > 0, llama_factory=llama_factory_reads(self.config.format, keys)
+            self.report,
+            self.rows,
+            validation=held.height > 0,
+            llama_factory=llama_factory_reads(self.config.format, keys),
         )
         (path / "README.md").write_text(card, encoding="utf-8")
         settings = {f.name: as_text(getattr(self.config, f.name)) for f in fields(self.config)}

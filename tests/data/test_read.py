@@ -85,7 +85,7 @@ def test_every_container_gives_the_same_rows(tmp_path, container, packing):
     assert rows.frame["line"].is_sorted()
     assert rows.frame["line"].n_unique() == 5
     assert rows.frame["error"].null_count() == 5
-    assert rows.sources == [(path, hashlib.sha256(data).hexdigest(), len(data), 5)]
+    assert rows.sources == [(path, hashlib.sha256(data).hexdigest(), len(data), 5, {})]
     assert rows.notes == []
 
 
@@ -139,7 +139,7 @@ def test_python_objects_are_read():
     rows = check(read_rows(inputs))
     assert rows.frame["source"].to_list() == ["DataFrame"] * 3 + ["Dataset"] * 3 + ["list"] * 3
     assert rows.frame["prompt"].to_list() == [value["instruction"] for value in values] * 3
-    assert rows.sources[0] == ("DataFrame", None, None, 3)
+    assert rows.sources[0] == ("DataFrame", None, None, 3, {})
     for value in inputs:  # one input may stand without a list around it
         assert len(read_rows(value).frame) == 3
 
@@ -176,7 +176,7 @@ def test_stdin_is_read(monkeypatch, packing):
     data = PACKINGS[packing](lines(record(1), record(2)))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     rows = check(read_rows(["-"]))
-    assert rows.sources == [("-", hashlib.sha256(data).hexdigest(), len(data), 2)]
+    assert rows.sources == [("-", hashlib.sha256(data).hexdigest(), len(data), 2, {})]
 
 
 def test_a_pipe_is_read(tmp_path):
