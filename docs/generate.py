@@ -35,7 +35,7 @@ def _commands(above: str, group: click.Group) -> Iterator[tuple[str, click.Comma
 def filters_page() -> str:
     """Return the text of docs/filters.md."""
     parts = [f"# Filters\n\n{NOTE}\n{inspect.cleandoc(filters.__doc__ or '')}\n"]
-    for group in ("clean", "style", "lima", "lima-zh", "quality"):
+    for group in ("clean", "style", "lima", "lima-zh", "quality", "language"):
         rules = filters.resolve([group])
         about = inspect.getdoc(inspect.getmodule(rules[0][1])) or ""
         lines = [f"- `{_usage(name, rule)}`: {' '.join((inspect.getdoc(rule) or '').split())}" for name, rule in rules]

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from curate.sft.pick import Picks
 
 COLUMNS = (
-    "id", "source", "line", "shape", "task", "balance", "score", "cluster", "drop_reason", "rules", "evidence",
-    "would_drop", "split", "rank", "radius_at_pick", "nearest_selected", "distance", "n_tokens", "prompt", "response",
+    "id", "source", "line", "shape", "task", "balance", "score", "language", "cluster", "drop_reason", "rules",
+    "evidence", "would_drop", "split", "rank", "radius_at_pick", "nearest_selected", "distance", "n_tokens", "prompt",
+    "response",
 )  # fmt: skip
 _NO_FILTERS = ("duplicate.", "have", "template.", "score.")  # reasons that --filters has no say in
 LOUD_SHARE = 0.5  # a filter that takes more of the pool than this is named aloud
@@ -44,6 +45,7 @@ def open_ledger(frame: pl.DataFrame, unreadable: pl.DataFrame) -> pl.DataFrame:
         .sort("digest", "task", "template", "balance", "score", "shape", "source", "line", maintain_order=True)
         .with_columns(
             id=pl.col("digest") + suffix,
+            language=pl.lit(None, pl.String),
             drop_reason=pl.when(pl.col("error").is_null())
             .then(pl.lit(None, pl.String))
             .otherwise(pl.lit("unreadable")),

@@ -20,6 +20,7 @@ import os
 import sys
 import tempfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -29,7 +30,7 @@ from pathlib import Path
 import polars as pl
 
 from curate.data import chat, lexicon
-from curate.sft import filters
+from curate.sft import filters, language
 from curate.sft.embed._cache import cache_root
 
 TEXTS = {"chat", "prompt", "response", "roles"}
@@ -39,8 +40,12 @@ _DIGEST_BYTES = 32
 class Measures:
     """The columns of one pool, by the name of the rule."""
 
-    def __init__(self, table: pl.DataFrame) -> None:
-        """Open the columns of `table`, the ledger as it was opened: `id`, and `chat`, null in unreadable rows."""
+    def __init__(self, table: pl.DataFrame, compute: filters.Compute = filters.compute) -> None:
+        """Open the columns of `table`, the ledger as it was opened: `id`, and `chat`, null in unreadable rows.
+
+        compute: computes columns of rules of ours, which look at one row at a time.
+        """
+        self._compute = compute
         self._path = cache_root() / "columns" / f"{_key(table)}.columns"
         self._columns = _read(self._path, table.height)
         self._new = False
@@ -48,11 +53,19 @@ class Measures:
     def look(self, frame: pl.DataFrame, expressions: dict[str, pl.Expr]) -> pl.DataFrame:
         """Return the columns as `filters.compute` does; those that are known are not computed."""
         missing = {name: expression for name, expression in expressions.items() if name not in self._columns}
-        found = {column.name: column for column in filters.compute(frame, missing)}
         kept = {name for name in missing if filters.is_built_in(name) and TEXTS.issuperset(_read_by(missing[name]))}
+        ours = {name: missing.pop(name) for name in kept}
+        found = {column.name: column for column in self._compute(frame, ours)} if ours else {}
+        found |= {column.name: column for column in filters.compute(frame, missing)}
         self._columns |= {name: found[name] for name in kept}
         self._new = self._new or bool(kept)
         return pl.DataFrame([found[name] if name in found else self._columns[name] for name in expressions])
+
+    def column(self, name: str, compute: Callable[[], pl.Series]) -> pl.Series:
+        """Return the column `name`, which depends on texts and on code of ours; computed where it is not known."""
+        if name not in self._columns:
+            self._columns[name], self._new = compute().alias(name), True
+        return self._columns[name]
 
     def save(self) -> list[str]:
         """Write what is new; return a note where the disk takes no more."""
@@ -80,8 +93,9 @@ def _key(table: pl.DataFrame) -> str:
 @cache
 def _versions() -> str:
     """Return what else decides on a column: the code that makes texts and looks at them, and what runs it."""
-    files = [*sorted(Path(filters.__file__).parent.glob("*.py")), Path(chat.__file__), Path(lexicon.__file__)]
-    code = sha256(b"".join(file.read_bytes() for file in files))
+    rules = sorted(Path(filters.__file__).parent.glob("*.py"))
+    others = [Path(str(module.__file__)) for module in (chat, language, lexicon)]
+    code = sha256(b"".join(file.read_bytes() for file in (*rules, *others)))
     return f"{code.hexdigest()} {sys.version} {pl.__version__} {zlib.ZLIB_RUNTIME_VERSION}"
 
 

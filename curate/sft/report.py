@@ -70,6 +70,7 @@ def build_report(
         "rows": counts,
         "have": None if facts.have is None else facts.have.about(),
         "score": None if facts.scored is None else facts.scored.about,
+        "languages": facts.languages,
         "contamination": None if facts.contamination is None else facts.contamination.about(),
         "outliers": listed(table),
         "would_drop": would_drop(table),

@@ -6,8 +6,9 @@ its rows in each group, one row each and the rest by size. So a selection from t
 the clusters of each.
 
 Built in are `source` (the name of the file up to its first dot), `script` (of the prompt and the answer: that of most
-letters), `length` (of the answer in bytes of UTF-8: 0+, 64+, 256+, ...), `task`, and `cluster` (the groups themselves,
-for --floor and --cap). Every other name is a column of the records.
+letters), `language` (of the answer, where it is sure; an extra), `length` (of the answer in bytes of UTF-8: 0+, 64+,
+256+, ...), `task`, and `cluster` (the groups themselves, for --floor and --cap). Every other name is a column of the
+records.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import polars as pl
 
 from curate.data import quota
 from curate.data.quota import Quota
-from curate.sft.config import CLUSTER, SelectConfig
+from curate.sft.config import CLUSTER, LANGUAGE, SelectConfig
 
 NOTHING = "(none)"
 LENGTHS = (0, 64, 256, 1024, 4096, 16384)  # bytes
@@ -52,6 +53,8 @@ def values_of(live: pl.DataFrame, column: str) -> pl.Series:
         return live["source"].replace_strict(stems, return_dtype=pl.String)
     if column == "script":
         return live.select(_script()).to_series()
+    if column == LANGUAGE:
+        return live["language"].fill_null(NOTHING)
     if column == "length":
         size = pl.col("response").str.len_bytes()
         names = [pl.when(size >= least).then(pl.lit(f"{least}+")) for least in reversed(LENGTHS)]

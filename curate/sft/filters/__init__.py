@@ -3,7 +3,8 @@
 A filter is a function that returns a `Rule`: a Boolean expression `keep` over the ledger's columns and an expression
 `evidence`, the span that triggered it. Nothing is registered: a module in this package, or a file given by its path,
 lists its filters in `FILTERS`, and `module.function` is the name in the ledger and in `--filters`. Its arguments are
-numbers with defaults; `lima.length=500:2000` gives others, in order, and `lima.length=:8000` only the second.
+numbers with defaults; `lima.length=500:2000` gives others, in order, and `lima.length=:8000` only the second. Or it is
+one text, colons and all: `language.answer=de:fr`.
 
     import polars as pl
     from curate.sft.filters import Rule
@@ -32,12 +33,12 @@ from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import polars as pl
 
 from curate.config import parse_number
-from curate.errors import CurateError, UsageError, unknown_name
+from curate.errors import CurateError, MissingExtra, UsageError, unknown_name
 
 PRESETS = {"strict": ("clean", "style", "quality")}  # every rule that is bound to no source
 EVIDENCE_CHARS = 200
@@ -107,24 +108,29 @@ def _split(name: str) -> tuple[str, str | None]:
 def _with_numbers(name: str, rule: Filter, given: str) -> Filter:
     """Give `rule` its numbers; say what it takes where they do not fit."""
     takes = list(inspect.signature(rule).parameters.values())
-    parts = given.split(":")
+    words = any(isinstance(parameter.default, str) for parameter in takes)
+    parts = [given] if words else given.split(":")
     usage = f"{name}={':'.join(str(parameter.default) for parameter in takes)} is the default." if takes else ""
     if len(parts) > len(takes):
         what = " and ".join(parameter.name for parameter in takes) or "no numbers"
         raise UsageError(f"{name}={given}: {name} takes {what}", usage or f"Write {name} alone.")
-    numbers: dict[str, float] = {}
+    numbers: dict[str, Any] = {}
     try:
         for parameter, part in zip(takes, parts, strict=False):
             if part:
-                value = parse_number(part)
-                if isinstance(parameter.default, int) and value != int(value):
-                    raise ValueError("should be a whole number")
-                numbers[parameter.name] = type(parameter.default)(value)
+                numbers[parameter.name] = part if words else _number(part, type(parameter.default))
     except ValueError as error:
         raise UsageError(f"{name}={given}: {part} {error}", usage) from None
     with_numbers = partial(rule, **numbers)
     _rule(f"{name}={given}", with_numbers)
     return with_numbers
+
+
+def _number(text: str, kind: type[int] | type[float]) -> float:
+    value = parse_number(text)
+    if kind is int and value != int(value):
+        raise ValueError("should be a whole number")
+    return kind(value)
 
 
 def compute(frame: pl.DataFrame, expressions: dict[str, pl.Expr]) -> pl.DataFrame:
@@ -212,6 +218,8 @@ def _rule(name: str, rule: Filter) -> Rule:
     """Call the filter and check that it answers with a Rule."""
     try:
         made = rule()
+    except MissingExtra:
+        raise
     except CurateError as error:
         raise UsageError(f"{name}: {error.what}", error.hint) from None
     except Exception as error:

@@ -17,7 +17,7 @@ from curate.errors import CurateError, UsageError
 from curate.sft import filters
 from curate.sft.filters import Rule
 
-GROUPS = ["clean", "style", "lima", "lima-zh", "quality"]
+GROUPS = ["clean", "style", "lima", "lima-zh", "quality", "language"]
 RULES = '''
 import polars as pl
 from curate.sft.filters import Rule
@@ -281,7 +281,7 @@ PIECES = [
 POOLS = st.lists(
     st.tuples(st.sampled_from(PIECES), st.lists(st.sampled_from(PIECES), max_size=2).map(" ".join)), max_size=8
 )
-EVERY = [rule for rule in filters.resolve(GROUPS) if rule[0] != "quality.tokens"]
+EVERY = [rule for rule in filters.resolve(GROUPS[:-1]) if rule[0] != "quality.tokens"]  # these read texts alone
 
 
 @settings(deadline=None, max_examples=20)
