@@ -1,0 +1,163 @@
+"""Fifty kills a command: SIGKILL at moments spread over the run, then --resume. Is anything lost, doubled or different?
+
+    python benchmarks/kills.py ../shared/data --kills 50
+
+Runs each command undisturbed twice (the first compiles kernels), then again and again: its whole process group is
+killed at a seeded moment, one in each equal part of the undisturbed time; what stands under the final name is looked
+at; --resume finishes the run. Prints a row a command: kills that came before the first finished piece, while pieces
+were kept, and after the end; results of other bytes (seconds and memory apart), lines of JSON lost and doubled, names
+that held something half-written, files left over, processes that outlived the group.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import made_corpus
+
+TIMED = ("seconds", "peak_memory_bytes", "forecast")
+UNCOMPARED = ("report.html", "run.json", "log.jsonl", "key.json")
+RECIPE = """
+out = "out"
+[[step]]
+name = "rows"
+run = "source stackexchange"
+inputs = ["dumps"]
+min_chars = 0
+min_score = 1
+[[step]]
+name = "count"
+run = "tokens"
+inputs = ["{rows}", "corpus.jsonl"]
+chunk_size = "256KB"
+[[step]]
+run = "select"
+inputs = ["pool.jsonl"]
+count = 50
+"""
+COMMANDS = {
+    "tokens": ["tokens", "corpus.jsonl", "--chunk-size", "256KB", "--write", "jsonl", "--out", "out"],
+    "select": ["select", "pool.jsonl", "--count", "50", "--out", "out"],
+    "source": ["source", "stackexchange", "dumps", "--min-chars", "0", "--min-score", "1", "--out", "out.jsonl"],
+    "run": ["run", "recipe.toml"],
+}
+
+
+def prepare(data: Path) -> set[str]:
+    """Write the inputs into the working directory; return their names."""
+    made_corpus.write(Path("corpus.jsonl"), 20_000_000)
+    with gzip.open(data / "instruct/alpaca_data_52k.jsonl.gz") as rows:
+        Path("pool.jsonl").write_bytes(b"".join(islice(rows, 5_000)))
+    for site in ("quantumcomputing", "bicycles_meta"):
+        folder = Path("dumps", site.replace("_", "."))
+        folder.mkdir(parents=True)
+        shutil.copy(data / f"stackexchange/{site}_Posts.xml.gz", folder / "Posts.xml.gz")
+    Path("recipe.toml").write_text(RECIPE)
+    return set(os.listdir())
+
+
+def run(arguments: list[str], seconds: float | None = None) -> tuple[float, int]:
+    """Run a command, kill its process group after `seconds`; return the time it took and the processes left over."""
+    start = time.monotonic()
+    command = [sys.executable, "-m", "curate.cli", *arguments, "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode not in (0, -signal.SIGKILL):
+        raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}")
+    time.sleep(0.05)
+    alive = subprocess.run(["pgrep", "-g", str(process.pid)], stdout=subprocess.PIPE, check=False).stdout.split()
+    return time.monotonic() - start, len(alive)
+
+
+def results(inputs: set[str]) -> dict[str, bytes]:
+    """Return the bytes of every file that is no input, without what tells of time and memory."""
+    files = [path for name in os.listdir() if name not in inputs for path in (Path(name), *Path(name).rglob("*"))]
+    return {str(path): untimed(path) for path in files if path.is_file()}
+
+
+def untimed(path: Path) -> bytes:
+    if path.name.endswith(UNCOMPARED):
+        return b""
+    if path.name not in ("report.json", "manifest.json"):
+        return path.read_bytes()
+    document = {name: value for name, value in json.loads(path.read_bytes()).items() if name not in TIMED}
+    for name in ("report.json", "report.html"):
+        document.get("outputs", {}).pop(name, None)
+    return json.dumps(document, sort_keys=True).encode()
+
+
+def lines(found: dict[str, bytes]) -> Counter[bytes]:
+    return Counter(line for name, data in found.items() if name.endswith(".jsonl") for line in data.splitlines())
+
+
+def clear(inputs: set[str]) -> None:
+    for name in os.listdir():
+        if name not in inputs:
+            shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink()
+
+
+def kills(command: str, count: int, inputs: set[str]) -> dict[str, object]:
+    """Kill a command `count` times, resume it each time, and count what is wrong."""
+    arguments, draw = COMMANDS[command], random.Random(command)
+    for _ in range(2):
+        clear(inputs)
+        seconds, _ = run(arguments)
+    wanted, tally = results(inputs), Counter[str]()
+    for number in range(count):
+        clear(inputs)
+        _, alive = run(arguments, seconds * (number + draw.random()) / count)
+        shown = {name: data for name, data in results(inputs).items() if not any(p[0] == "." for p in Path(name).parts)}
+        pieces = any(Path().rglob("*.piece"))
+        ended = set(shown) == {n for n in wanted if not any(p[0] == "." for p in Path(n).parts)}
+        tally["ended"] += ended
+        tally["with pieces"] += pieces and not ended
+        tally["half-written"] += any(name not in wanted or data != wanted[name] for name, data in shown.items())
+        tally["outlived"] += alive
+        run([*arguments, "--resume"])
+        found = results(inputs)
+        tally["left over"] += len(found.keys() - wanted.keys())
+        tally["different"] += found != wanted
+        tally["lost"] += (lines(wanted) - lines(found)).total()
+        tally["doubled"] += (lines(found) - lines(wanted)).total()
+    row = {"command": command, "seconds": round(seconds, 1), "kills": count, **{name: tally[name] for name in COLUMNS}}
+    print("  ".join(f"{value!s:>12}" for value in row.values()), flush=True)
+    return row
+
+
+COLUMNS = ("with pieces", "ended", "different", "lost", "doubled", "half-written", "left over", "outlived")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the directory with instruct/, corpus/ and stackexchange/")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--commands", nargs="*", default=list(COMMANDS), choices=list(COMMANDS))
+    arguments = parser.parse_args()
+    data = arguments.data.resolve()
+    with tempfile.TemporaryDirectory() as place:
+        os.chdir(place)
+        inputs = prepare(data)
+        print("  ".join(f"{name:>12}" for name in ("command", "seconds", "kills", *COLUMNS)))
+        rows = [kills(command, arguments.kills, inputs) for command in arguments.commands]
+        os.chdir(data)
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
