@@ -68,7 +68,7 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
         keep_stdin=directory / "stdin" if config.rereads else None,
     )
     if config.engine == RAY:
-        with stages("cluster"):
+        with stages("connect"):
             ray.connect(config.address, config.workers)
     with stages("tokenizer"):
         tokenizers = _load(config)

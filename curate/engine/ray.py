@@ -12,6 +12,7 @@ Decisions:
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pickle
@@ -28,7 +29,7 @@ _Setup = Callable[[], Any] | None
 
 _RETRIES = 3
 _THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS")
-_held: dict[str, Callable[[Any], Iterator[Any]]] = {}  # in a worker: what it does with a chunk, by the name of the map
+_held: dict[str, Callable[[Any], Iterator[Any]]] = {}  # in a worker: what it does with a chunk, by the digest of it
 
 
 def connect(address: str | None, workers: int) -> None:
@@ -73,17 +74,19 @@ def resource(kind: str) -> int:
     return int(total.get(kind, 0))
 
 
-def map_chunks(fn: Callable[..., Any], chunks: Iterable[Any], workers: int, setup: _Setup = None) -> Iterator[Any]:
+def map_chunks(
+    fn: Callable[..., Any], chunks: Iterable[Any], workers: int, setup: _Setup = None, gpus: int = 0
+) -> Iterator[Any]:
     """Yield `fn(chunk)` for each chunk, in input order; with `setup`, `fn(chunk, state)`.
 
     `setup()` makes the `state` that a worker holds. How many there are is for the cluster to say: `workers` is only
-    checked, as by the local engine. `fn`, `setup`, chunks and results must pickle.
+    checked, as by the local engine. With `gpus`, each has so many. `fn`, `setup`, chunks and results must pickle.
 
     Raises CurateError that names the chunk when `fn` fails or its workers die (one from `fn` passes as it is).
     """
     if workers < 1:
         raise UsageError(f"workers is {workers}, and must be at least 1", "Try --workers 2")
-    return stream_chunks(partial(_one, fn), chunks, setup)
+    return stream_chunks(partial(_one, fn), chunks, setup, gpus)
 
 
 def _one(fn: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
@@ -93,17 +96,18 @@ def _one(fn: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
 def stream_chunks(
     fn: Callable[..., Iterator[Any]], chunks: Iterable[Any], setup: _Setup = None, gpus: int = 0
 ) -> Iterator[Any]:
-    """Yield what `fn(chunk)` yields, chunk after chunk; with `gpus`, each worker has so many; else as `map_chunks`."""
+    """Yield what `fn(chunk)` yields, chunk after chunk; the rest as `map_chunks`."""
     import ray
 
-    work = ray.put(pickle.dumps((fn, setup)))
+    work = pickle.dumps((fn, setup))
+    name, held = hashlib.sha256(work).hexdigest(), [ray.put(work)]
     options = {"num_gpus": gpus, "max_calls": 0} if gpus else {"num_cpus": 1}
     task = ray.remote(_run).options(num_returns="streaming", max_retries=_RETRIES, **options)
     flight = 2 * max(resource("GPU") // gpus if gpus else resource("CPU"), 1)
     pending: deque[tuple[int, Any]] = deque()
     try:
         for number, chunk in enumerate(chunks, start=1):
-            pending.append((number, task.remote([work], number, pickle.dumps(chunk))))
+            pending.append((number, task.remote(name, held, number, pickle.dumps(chunk))))
             if len(pending) == flight:
                 yield from _results(*pending.popleft())
         while pending:
@@ -130,11 +134,10 @@ def _results(number: int, results: Any) -> Iterator[Any]:
         yield value
 
 
-def _run(work: list[Any], number: int, chunk: bytes) -> Iterator[bytes]:
+def _run(name: str, work: list[Any], number: int, chunk: bytes) -> Iterator[bytes]:
     """Work on a chunk, in a worker; an error is the last result."""
     import ray
 
-    name = work[0].hex()
     try:
         if name not in _held:
             _held.clear()  # what an earlier map held

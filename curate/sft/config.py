@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import ClassVar
 
 from curate.config import (
+    address_option,
+    engine_option,
     force_option,
     map_option,
     max_expand_option,
@@ -28,7 +30,9 @@ from curate.config import (
 from curate.errors import UsageError
 
 # Options that change no row by themselves.
-_SAME_ROWS = {"workers", "chunk_size", "memory", "max_expand", "metrics", "force", "strict", "preset"}
+_SAME_ROWS = {
+    "workers", "engine", "address", "chunk_size", "memory", "max_expand", "metrics", "force", "strict", "preset",
+}  # fmt: skip
 LEVELS = ("none", "exact", "near")
 METRICS = ("none", "fast", "all")
 FORMATS = ("messages", "alpaca", "sharegpt", "prompt-completion")
@@ -178,6 +182,8 @@ class SelectConfig:
     )  # fmt: skip
     max_expand: int = max_expand_option()
     workers: int = workers_option()
+    engine: str = engine_option()
+    address: str | None = address_option()
     seed: int = seed_option()
     force: bool = force_option()
     resume: bool = resume_option()

@@ -18,9 +18,11 @@ import numpy.typing as npt
 import polars as pl
 
 from curate.data.quota import Quota
+from curate.engine import RAY
 from curate.engine.blocks import one_blas_thread
 from curate.errors import UsageError
 from curate.report.progress import Advance
+from curate.sft import spread
 from curate.sft.config import IN_CLUSTERS, TASK_CENTER, SelectConfig
 from curate.sft.distance import F32
 from curate.sft.kmeans import kmeans
@@ -61,7 +63,8 @@ def group_rows(pool: F32, tasks: pl.Series, k: int, config: SelectConfig, seed: 
     if kind == "cluster" or config.strategy == TASK_CENTER:
         rule = "sqrt" if (config.strategy, config.clusters) == (TASK_CENTER, "auto") else config.clusters
         count = cluster_count(len(pool), k, rule)
-        found = kmeans(pool, count, seed=seed, workers=config.workers, on_progress=advance)
+        assign = spread.search if config.engine == RAY else None
+        found = kmeans(pool, count, seed=seed, workers=config.workers, assign=assign, on_progress=advance)
         about = {"objective": found.objective, "iterations": found.iterations, "fitted_rows": found.fitted_rows}
         if kind == "cluster":
             names = [str(c) for c in range(len(found.centers))]

@@ -77,6 +77,7 @@ def kmeans(
     sample: int | None = None,
     workers: int = 1,
     device: str = "cpu",
+    assign: Search | None = None,
     on_progress: Progress | None = None,
 ) -> Clusters:
     """Cluster the rows of `X` (n, d) float32, which may be a memory map, into at most `n_clusters`.
@@ -84,9 +85,9 @@ def kmeans(
     metric: cosine (spherical K-means) or euclidean. max_iter bounds the centre updates; they stop as soon as the mean
     cosine gains less than 0.0001 (Euclidean: the mean squared distance falls by less than 0.0001 of the variance).
     sample: fit on so many seeded rows, which are copied; None = all up to 200,000, above that 256 per cluster but at
-    least 200,000. device: cpu, or a torch device, which gives the same clusters. on_progress(done, at most): rows
-    compared with all centres. Raises UsageError unless rows are float32, finite and, by cosine, of length 1 (or 0),
-    and 1 <= n_clusters <= n.
+    least 200,000. device: cpu, or a torch device, which gives the same clusters. assign: finds the centre of each row
+    once they are fitted (None: the device does). on_progress(done, at most): rows compared with all centres. Raises
+    UsageError unless rows are float32, finite and, by cosine, of length 1 (or 0), and 1 <= n_clusters <= n.
     """
     norms = squared_norms(X)
     _check(norms, n_clusters, metric, max_iter, sample)
@@ -96,7 +97,9 @@ def kmeans(
         from curate.sft.kmeans_torch import search_on
 
         search = search_on(device, workers)
-    return _kmeans(X, norms, n_clusters, metric, fitted, max_iter, seed, workers, search, on_progress or _silent)
+    return _kmeans(
+        X, norms, n_clusters, metric, fitted, max_iter, seed, workers, search, assign, on_progress or _silent
+    )
 
 
 def spherical_kmeans(X: F32, n_clusters: int, **options: Any) -> Clusters:
@@ -135,7 +138,7 @@ def rows_to_fit(n: int, n_clusters: int) -> int:
 
 def _kmeans(
     X: F32, norms: F64, n_clusters: int, metric: str, fitted: int, max_iter: int, seed: int, workers: int,
-    search: Search, on_progress: Progress,
+    search: Search, assign: Search | None, on_progress: Progress,
 ) -> Clusters:  # fmt: skip
     """Fit on `fitted` rows, then assign all. Prior validation of data is assumed."""
     n, rest = len(X), len(X) if fitted < len(X) else 0
@@ -153,10 +156,12 @@ def _kmeans(
     half = _half(centers, metric)
     labels, similarity = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.float32)
     labels[order[:fitted]] = found
+    if rest and assign is not None:
+        labels[:] = assign(X, window)(centers, half)
     for first in range(0, n, _CHUNK):
         part = slice(first, first + _CHUNK)
         rows = np.ascontiguousarray(X[part])
-        if rest:
+        if rest and assign is None:
             labels[part] = search(rows, window)(centers, half)
             on_progress(total - n + first + len(rows), total)
         similarity[part] = _similarity(rows, centers, labels[part], metric, workers)

@@ -19,9 +19,10 @@ from curate.data.checkpoint import Checkpoint
 from curate.data.read import Rows
 from curate.data.tasks import read_definitions
 from curate.data.tokenizer import Tokenizer
+from curate.engine import RAY
 from curate.errors import CurateError
 from curate.report.progress import Advance, Stages
-from curate.sft import filters, language, ledger, outliers, own_columns, strategies, topup
+from curate.sft import filters, language, ledger, outliers, own_columns, spread, strategies, topup
 from curate.sft.config import LANGUAGE, LENGTH, SelectConfig
 from curate.sft.contamination import Contamination, mark_contaminated
 from curate.sft.distance import F32
@@ -110,7 +111,7 @@ def mark_by_text(rows: Rows, tools: Tools, config: SelectConfig, stages: Stages,
         with stages("have"):
             table, facts.have = topup.mark_have(table, config.have, config.workers, config.max_expand)
             facts.notes += facts.have.notes()
-    measures = Measures(table)
+    measures = Measures(table, spread.compute if config.engine == RAY else filters.compute)
     if tools.languages:
         with stages("languages"):
             table, facts.languages = language.add_languages(table, measures, config.workers)

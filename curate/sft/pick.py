@@ -13,8 +13,9 @@ One pool instead of clusters is the same with one label, `core=1` and similarity
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from curate.engine.blocks import one_blas_thread
 from curate.errors import UsageError
 from curate.sft.distance import F32, F64, I64, squared_norms
 from curate.sft.kcenter import greedy
+
+Greedy = Callable[..., tuple[I64, F64]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def pick_in_clusters(
     core: float = 0.25,
     chosen: int = 0,
     workers: int = 1,
+    greedy: Greedy = greedy,
 ) -> Picks:
     """Pick `quotas[label]` rows of each cluster: the centre sample, then K-Center-Greedy within the core.
 
@@ -89,6 +93,7 @@ def pick_in_clusters(
     where these rows hold fewer distinct ones than the quota, the whole cluster counts. When that is not enough either,
     rows that coincide with picks are taken by lowest index. chosen: so many of the last rows of X are chosen already:
     they are not picked, and in a cluster that has some the first pick is the row of the core farthest from them.
+    greedy: picks from a core as `kcenter.greedy` does.
     Raises UsageError on vectors that cannot be compared, a core outside (0, 1], and quotas that do not fit clusters.
     """
     norms = squared_norms(X)
@@ -101,7 +106,7 @@ def pick_in_clusters(
                 rows, old = rows[rows < fresh], rows[rows >= fresh]
                 near_first = rows[np.argsort(-similarity[rows], kind="stable")]
                 inner = max(quotas[label], math.ceil(round(core * len(rows), 9)))
-                picks, radii = _pick(X, norms, near_first, old, inner, quotas[label], workers)
+                picks, radii = _pick(X, norms, near_first, old, inner, quotas[label], partial(greedy, workers=workers))
                 parts.append((label, picks, radii))
     order = np.concatenate([np.arange(len(picks)) for _, picks, _ in parts])
     cluster = np.concatenate([np.full(len(picks), label, dtype=np.int64) for label, picks, _ in parts])
@@ -139,7 +144,7 @@ def rows_by_label(labels: npt.NDArray[np.integer]) -> list[tuple[int, I64]]:
     return list(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-def _pick(X: F32, norms: F64, near_first: I64, old: I64, inner: int, quota: int, workers: int) -> tuple[I64, F64]:
+def _pick(X: F32, norms: F64, near_first: I64, old: I64, inner: int, quota: int, greedy: Greedy) -> tuple[I64, F64]:
     """Return the picks of one cluster and their radii: in the `inner` rows nearest the centre if these are enough."""
     if quota == 1 and not len(old):
         return near_first[:1], np.array([np.nan])
@@ -147,7 +152,7 @@ def _pick(X: F32, norms: F64, near_first: I64, old: I64, inner: int, quota: int,
     rows = np.concatenate([core, old])
     first = None if len(old) else int(np.searchsorted(core, near_first[0]))
     pool = X if len(rows) == len(X) else X[rows]
-    picks, radii = greedy(pool, norms[rows], quota, first, range(len(core), len(rows)), workers=workers)
+    picks, radii = greedy(pool, norms[rows], quota, first, range(len(core), len(rows)))
     if radii[-1] == 0 and inner < len(near_first):
-        return _pick(X, norms, near_first, old, len(near_first), quota, workers)
+        return _pick(X, norms, near_first, old, len(near_first), quota, greedy)
     return rows[picks], radii

@@ -21,14 +21,15 @@ from curate.config import resolve
 from curate.data import quota
 from curate.data.produce import produce
 from curate.data.read import read_rows
+from curate.engine import RAY, local, ray
 from curate.errors import CurateError
 from curate.report.progress import Stages
-from curate.sft import coverage, ledger, metrics, own_columns, shares, strategies, topup
+from curate.sft import coverage, kcenter, ledger, metrics, own_columns, shares, spread, strategies, topup
 from curate.sft.config import CLUSTER, FACILITY_LOCATION, SelectConfig
 from curate.sft.curve import coverage_curve
 from curate.sft.groups import Groups, group_rows, sampled
 from curate.sft.marking import Facts, load_tools, mark_by_text, mark_by_vectors
-from curate.sft.pick import Picks, pick_in_clusters
+from curate.sft.pick import Greedy, Picks, pick_in_clusters
 from curate.sft.report import build_report
 from curate.sft.selection import Selection
 
@@ -51,6 +52,9 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     """Run the selection that `config` describes over `inputs`."""
     stages = stages or Stages()
     embedder_seed, cluster_seed, random_seed = SeedSequence(config.seed).generate_state(3).tolist()
+    if config.engine == RAY:
+        with stages("connect"):
+            ray.connect(config.address, config.workers)
     with stages("load"):
         tools = load_tools(config, embedder_seed, stages.advance)
     with stages("read"):
@@ -64,6 +68,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
             max_expand=config.max_expand,
             workers=config.workers,
             on_progress=stages.advance,
+            run=ray.map_chunks if config.engine == RAY else local.map_chunks,
         )
     facts = Facts([*rows.notes, *tools.notes])
     readable = rows.frame.height - rows.unreadable.height
@@ -75,8 +80,11 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     offered = live[candidates]
     old = None if facts.have is None else topup.that_count(facts.have, old_vectors, offered["task"], config)
 
+    core_sets = spread.CoreSets()
+
     def pick(k: int) -> tuple[Groups, Picks]:
-        return pick_rows(pool, offered, old, k, tools.strategy, config, cluster_seed, stages)
+        greedy = core_sets if config.engine == RAY else kcenter.greedy
+        return pick_rows(pool, offered, old, k, tools.strategy, greedy, config, cluster_seed, stages)
 
     if config.budget_tokens is None:
         groups, picked = pick(rows_wanted(table, len(candidates), config))
@@ -85,7 +93,7 @@ def select(inputs: Any, config: SelectConfig, stages: Stages | None = None) -> S
     chosen = candidates[picked.rows]
     facts.notes += sampled(groups, len(pool) + (0 if old is None else len(old[0])))
     facts.notes += shares.notes_on(groups.balance, config.balance)
-    facts.notes += picked.notes(config.strategy)
+    facts.notes += [*picked.notes(config.strategy), *dict.fromkeys(core_sets.notes)]
 
     with stages("coverage"):
         nearest, distance = coverage.nearest_selected(vectors, chosen, workers=config.workers)
@@ -125,6 +133,7 @@ def pick_rows(
     old: tuple[np.ndarray, pl.Series] | None,
     k: int,
     strategy: strategies.Strategy | None,
+    greedy: Greedy,
     config: SelectConfig,
     seed: int,
     stages: Stages,
@@ -158,7 +167,7 @@ def pick_rows(
         else:
             picked = pick_in_clusters(
                 X, np.concatenate([shared.labels, old_labels]), near, shared.quotas,
-                core=config.core_share, chosen=len(old_labels), workers=config.workers,
+                core=config.core_share, chosen=len(old_labels), workers=config.workers, greedy=greedy,
             )  # fmt: skip
         by_group = replace(picked, cluster=picked.cluster % len(groups.names))
         return replace(groups, balance=shared.balance), by_group

@@ -44,6 +44,7 @@ def vector_source(config: SelectConfig, seed: int, on_progress: Advance) -> Vect
 def _from_embedder(config: SelectConfig, seed: int, on_progress: Advance) -> Callable[..., tuple[np.ndarray, Any]]:
     embedder = load_embedder(
         config.embedder,
+        engine=config.engine,
         device=config.device,
         dtype=config.dtype,
         seed=seed,

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from curate.engine import LOCAL, RAY
 from curate.errors import UsageError, unknown_name
 
 
@@ -42,13 +43,15 @@ class Embedder(Protocol):
         ...
 
 
-def load(name: str, **options: Any) -> Embedder:
-    """Return the embedder that `name` means.
+def load(name: str, *, engine: str = LOCAL, **options: Any) -> Embedder:
+    """Return the embedder that `name` means; its model is with the workers where `engine` is ray.
 
     `options` are device ("auto", "cpu", "cuda"), dtype ("fp32", "bf16"), seed, workers and on_progress(done, total).
     Raises UsageError for an unknown name, with the nearest known ones, and what the embedder itself has to say.
     """
     module, argument = _find(name)
+    if engine == RAY:
+        return import_module(f"{__name__}._ray").load(module, argument, **options)  # type: ignore[no-any-return]
     embedder: Embedder = module.load(argument, **options)
     return embedder
 

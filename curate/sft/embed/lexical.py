@@ -26,7 +26,7 @@ The vectors are the same for any number of workers: rows are independent, and su
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -44,6 +44,7 @@ WORD_WEIGHT = 1.5
 ROUNDS = 2
 
 _BLOCK_ROWS, _BLOCK_BYTES = 2048, 256 << 10  # hashed at a time by each worker
+_SENT_ROWS = 8192  # texts that a worker of a cluster gets at a time
 _DENSE_BLOCK = 4096  # rows of a product whose sums are kept apart
 _STRIPE = 32  # blocks between two reports of progress
 _LOST = 1e-3  # a row that keeps less than this share of its norm is sketched
@@ -77,11 +78,15 @@ def load(
 
 @dataclass
 class Lexical:
-    """Embeds a pool by what its texts are written with; `about` tells what was fitted."""
+    """Embeds a pool by what its texts are written with; `about` tells what was fitted.
+
+    run: the `map_chunks` of a cluster whose workers project the texts (None: threads of this process do).
+    """
 
     seed: int = 0
     workers: int = 1
     on_progress: Callable[[int, int | None], None] | None = None
+    run: Callable[..., Iterator[Any]] | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
     def embed(self, texts: Sequence[str] | pl.Series) -> np.ndarray:
@@ -93,7 +98,10 @@ class Lexical:
         if len(texts):
             idf, basis = _fit(texts.gather(rows), self.seed, self.workers)
             rank = int(np.count_nonzero(basis.any(axis=0)))
-            sketched = _project(texts, idf, basis, vectors, self.workers, self.on_progress)
+            if self.run is None:
+                sketched = _project(texts, idf, basis, vectors, self.workers, self.on_progress)
+            else:
+                sketched = _project_by(self.run, texts, idf, basis, vectors, self.on_progress)
         self.about = {
             "name": "lexical",
             "description": "hashed words, word pairs and character 2-3-grams, TF-IDF, truncated SVD; not semantic",
@@ -155,6 +163,31 @@ def _project(
         if on_progress is not None:
             on_progress(edges[last], len(texts))
     return sketched
+
+
+def _project_by(
+    run: Callable[..., Iterator[Any]],
+    texts: pl.Series,
+    idf: np.ndarray,
+    basis: np.ndarray,
+    out: np.ndarray,
+    on_progress: Callable[[int, int | None], None] | None,
+) -> int:
+    """Do as `_project`, by the workers of a cluster."""
+    starts = range(0, len(texts), _SENT_ROWS)
+    chunks = (texts[start : start + _SENT_ROWS] for start in starts)
+    sketched = 0
+    for start, (vectors, lost) in zip(starts, run(_projected, chunks, 1, partial(tuple, (idf, basis))), strict=True):
+        out[start : start + len(vectors)] = vectors
+        sketched += lost
+        if on_progress is not None:
+            on_progress(start + len(vectors), len(texts))
+    return sketched
+
+
+def _projected(texts: pl.Series, fitted: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, int]:
+    vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
+    return vectors, _project(texts, *fitted, vectors, 1, None)
 
 
 # -- Text to sparse rows -----------------------------------------------------------------------------------------------
