@@ -58,9 +58,9 @@ COMMANDS = {
 
 def prepare(data: Path) -> set[str]:
     """Write the inputs into the working directory; return their names."""
-    made_corpus.write(Path("corpus.jsonl"), 20_000_000)
+    made_corpus.write(Path("corpus.jsonl"), 8_000_000)
     with gzip.open(data / "instruct/alpaca_data_52k.jsonl.gz") as rows:
-        Path("pool.jsonl").write_bytes(b"".join(islice(rows, 5_000)))
+        Path("pool.jsonl").write_bytes(b"".join(islice(rows, 2_000)))
     for site in ("quantumcomputing", "bicycles_meta"):
         folder = Path("dumps", site.replace("_", "."))
         folder.mkdir(parents=True)

@@ -78,7 +78,7 @@ def scan(
     else:
         next(_checked(replace(corpus, streams={}, wanted={}, seen=set()).bundles(), measure, found), None)
         results = measure_spans(corpus, measure, found.spans)
-    probe = Probe(total, plan, directory)
+    probe = Probe(None if stages.kept.resumed else total, plan, directory)  # what is kept tells nothing of the rest
     for measured in results:
         _take_in(found, measured)
         stages.advance(measured.done, total)
