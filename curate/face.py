@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from curate.config import Option, as_text, environment, merge, option, options, resolve, toml_table
+from curate.engine.memory import check_address_space
 from curate.errors import ConditionNotMet, CurateError, UsageError
 from curate.report.names import harmless
 
@@ -61,6 +62,7 @@ def run(app: click.Group, arguments: Sequence[str]) -> int:
     """Run the command line; return its exit code, with every error said in one way."""
     try:
         code = app.main(arguments, prog_name="curate", standalone_mode=False) or 0
+        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = UsageError.exit_code
@@ -72,13 +74,24 @@ def run(app: click.Group, arguments: Sequence[str]) -> int:
         sys.stderr.write("curate: interrupted; no output was written or changed\n")
         code = 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()
         code = 1
+    except OSError as error:
+        if error.filename is None:  # stdout: its disk is full
+            _let_go_of_stdout()
+        where = as_text(str(error.filename or "stdout"))
+        hint = "What a run had to write is there whole, or not at all."
+        code = _fail(CurateError(f"{where}: {error.strerror or error}", hint), arguments)
     except MemoryError:
         code = _fail(
             CurateError("out of memory", "Close other programs, or select from a part of the pool."), arguments
         )
     return int(code)
+
+
+def _let_go_of_stdout() -> None:
+    """Let what is still to be written go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(error: CurateError, arguments: Sequence[str]) -> int:
@@ -164,7 +177,11 @@ def result_console() -> Any:
 
 
 def limit_threads(workers: int) -> None:
-    """Tell the libraries that read it from the environment, before they are imported, how many threads to use."""
+    """Tell the libraries that read it from the environment, before they are imported, how many threads to use.
+
+    Raises CurateError where a limit of the shell is too low for them to start.
+    """
+    check_address_space()
     for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, str(workers))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if workers > 1 else "false")

@@ -6,13 +6,13 @@ not hold the intermediate results ends the run there, not hours later.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from curate.corpus.measure import Measured
+from curate.engine.memory import machine_bytes
 from curate.errors import CurateError
 
 # Measured (benchmarks/tokens.py, two workers): libraries and a tokenizer 410 MB, its cache up to 256 MB, chunks 100 MB.
@@ -32,13 +32,9 @@ class Budget(NamedTuple):
 
 def budget(memory: int | None, chunk: int | None, workers: int) -> Budget:
     """Share out `memory` (None: half of what the machine has)."""
-    total = memory or _physical() // 2
+    total = memory or machine_bytes() // 2
     left = max(total - FIXED_BYTES, 64 << 20)
     return Budget(chunk or min(4 << 20, max(1 << 20, left // (16 * workers))), left // 2, left // 4)
-
-
-def _physical() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class Forecast(NamedTuple):

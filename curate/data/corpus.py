@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -97,7 +98,7 @@ class Corpus:
         peeked = _Peeked(stream)
         if self._is_text(item, peeked.head):
             self.wanted[index] = _TEXT
-            for plain in plain_pieces(peeked, self.document or "file", self.chunk_bytes):
+            for plain in plain_pieces(peeked, self.document or "file", self.chunk_bytes, item.name):
                 yield Part(index, done + stream.size, len(plain.data), 0, plain, _TEXT)
             return
         pieces = records.pieces(cast(PlainBytes, peeked), self.chunk_bytes)
@@ -244,6 +245,8 @@ def packing_of(item: Input, file: BinaryIO) -> str:
     """Say how an open file is packed (stdin: empty, which is never packed); it stands at its beginning afterwards."""
     if item.kind == "stdin":
         return ""
+    if isinstance(file, BufferedReader):  # a pipe cannot be wound back
+        return packing(file.peek(MAGIC_BYTES)[:MAGIC_BYTES])
     head = file.read(MAGIC_BYTES)
     file.seek(0)
     return packing(head)

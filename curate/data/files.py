@@ -100,7 +100,7 @@ def _expand(given: str, suffixes: tuple[str, ...], notes: list[str]) -> list[Inp
     elif os.path.exists(given):
         files = [given]
     elif any(character in given for character in "*?["):
-        matches = [match for match in glob.glob(given, recursive=True) if not os.path.isdir(match)]
+        matches = [match for match in matching(given) if not os.path.isdir(match)]
         files = _data_files(sorted(matches), given, suffixes, notes)
         if not files:
             raise UsageError(f"{_name(given)}: no data file matches", f"Of other files, {len(matches)} do")
@@ -111,6 +111,18 @@ def _expand(given: str, suffixes: tuple[str, ...], notes: list[str]) -> list[Inp
     return [Input(_name(file), "file", Path(file)) for file in files]
 
 
+def matching(pattern: str) -> list[str]:
+    """Return the paths that a glob matches; `**` follows no links to directories, which may lead in circles."""
+    anchor, *parts = Path(pattern).parts if os.path.isabs(pattern) else (os.curdir, *Path(pattern).parts)
+    if "**" not in parts:
+        return glob.glob(pattern)
+    if parts[-1] == "**":
+        parts.append("*")
+    plain = next(n for n, part in enumerate(parts) if glob.has_magic(part)) + (anchor != os.curdir)
+    found = Path(anchor).glob(os.path.join(*parts))
+    return [str(path) for path in found if not any(part.startswith(".") for part in path.parts[plain:])]
+
+
 def _in_directory(top: str, suffixes: tuple[str, ...], notes: list[str]) -> list[str]:
     def stop(error: OSError) -> None:
         raise CurateError(f"{_name(top)}: cannot be listed: {error.strerror}", "Check its permissions")
@@ -119,7 +131,9 @@ def _in_directory(top: str, suffixes: tuple[str, ...], notes: list[str]) -> list
     for folder, folders, names in os.walk(top, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += [os.path.join(folder, name) for name in names if not name.startswith(".")]
-    return _data_files(sorted(files), top, suffixes, notes)
+    odd = sorted(file for file in files if os.path.exists(file) and not os.path.isfile(file))
+    notes += [f"{_name(file)}: left aside, neither file nor directory" for file in odd]  # a pipe may wait for ever
+    return _data_files(sorted(set(files).difference(odd)), top, suffixes, notes)
 
 
 def _data_files(files: list[str], given: str, suffixes: tuple[str, ...], notes: list[str]) -> list[str]:

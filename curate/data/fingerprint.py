@@ -67,10 +67,10 @@ def _texts(value: Any) -> list[str]:
 
 def _below(name: str) -> list[Path]:
     """Return the files that a name stands for; a text that names nothing stands for none."""
-    import glob
+    from curate.data.files import matching
 
     try:
-        found = [Path(match) for match in glob.glob(name, recursive=True)] or [Path(name)]
+        found = [Path(match) for match in matching(name)] or [Path(name)]
         return [file for path in found for file in (_visible(path) if path.is_dir() else [path]) if file.is_file()]
     except (OSError, ValueError):  # too long for a name, or with a NUL
         return []

@@ -1,7 +1,8 @@
 """Text files to documents: a file, a line, or a block between blank lines.
 
 Bytes that are no UTF-8 are read as U+FFFD and counted: a text in an old encoding is better counted roughly and said to
-be damaged than left out. Blank lines are no documents; a file of 0 bytes is an empty one.
+be damaged than left out. Blank lines are no documents; a file of 0 bytes is an empty one. A document is held whole and
+takes several times its size, so one of over 1 GB is an error, and a line without an end too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import polars as pl
 
 from curate.data.columns import Found
 from curate.data.records import BOM
+from curate.errors import CurateError
+
+MAX_DOCUMENT_BYTES = 1 << 30  # our choice
 
 _LINE = re.compile(rb"[^\n]++")
 _PARAGRAPH = re.compile(rb"(?:[ \t\r\f\v]*+[^\s][^\n]*+\n?)+")
@@ -31,12 +35,20 @@ class Plain(NamedTuple):
     unit: str
 
 
-def plain_pieces(blocks: Iterable[bytes], unit: str, chunk_bytes: int) -> Iterator[Plain]:
-    """Cut a text into pieces of whole documents, of about `chunk_bytes` where the documents allow it."""
+def plain_pieces(blocks: Iterable[bytes], unit: str, chunk_bytes: int, name: str) -> Iterator[Plain]:
+    """Cut a text into pieces of whole documents, of about `chunk_bytes` where the documents allow it.
+
+    Raises CurateError for a document that is too large; `name` is that of the file.
+    """
     line, offset, parts, size = 1, 0, [b""], 0
     for block in blocks:
         parts.append(block)
         size += len(block)
+        if len(parts[0]) + size > MAX_DOCUMENT_BYTES:
+            raise CurateError(
+                f"{name}: a document of over {MAX_DOCUMENT_BYTES:,} bytes, from line {line} on",
+                "Say what is a document there: --document line, or paragraph. Or split the file.",
+            )
         if unit == "file" or size < chunk_bytes:
             continue
         data = b"".join(parts)

@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
-from glob import glob
 from pathlib import Path
 from typing import Any
 
-from curate.data.files import BLOCK_BYTES, PlainBytes, missing
-from curate.errors import UsageError
+from curate.data.files import BLOCK_BYTES, PlainBytes, matching, missing
+from curate.errors import CurateError, UsageError
 
 LONGEST_LINE = 4 << 20  # bytes; a Stack Exchange post is at most 30,000 characters long
 
@@ -25,13 +24,14 @@ def find(inputs: Sequence[str], *patterns: str) -> list[Path]:
     for given in inputs:
         path = Path(given)
         if path.is_dir():
-            files = [file for file in path.rglob("*") if any(fnmatch(file.name, pattern) for pattern in patterns)]
+            below = (file for file in path.rglob("*") if file.is_file())
+            files = [file for file in below if any(fnmatch(file.name, pattern) for pattern in patterns)]
             if not files:
                 raise UsageError(f"{given}: no file there is like {' or '.join(patterns)}", "Name the file itself.")
         elif path.exists():
             files = [path]
         else:
-            files = [Path(match) for match in glob(given, recursive=True)]
+            files = [Path(match) for match in matching(given)]
             if not files:
                 raise missing(given)
         for file in files:
@@ -48,14 +48,18 @@ class Dump:
         self.path = path
         self.fault: str | None = None
         self.about: dict[str, Any] = {"path": str(path)}
-        self.size = path.stat().st_size
+        self.size = path.stat().st_size if path.exists() else 0
         self._zstd_window = zstd_window
         self._max_expand = max_expand
 
     @contextmanager
     def open(self) -> Iterator[PlainBytes]:
         """Open the file for its plain bytes; what was read is put down when the block ends."""
-        with self.path.open("rb") as file:
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise CurateError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+        with file:
             stream = PlainBytes(
                 file, str(self.path), BLOCK_BYTES, zstd_window=self._zstd_window, max_expand=self._max_expand
             )

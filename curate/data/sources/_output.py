@@ -75,7 +75,8 @@ class OutputFile:
         finally:
             self.kept.end(keep=not finished)
             self._leave()
-        if isinstance(error, OSError) and str(error.filename).startswith(str(self._scratch)):
+        # A write to an open file that fails has no name.
+        if isinstance(error, OSError) and str(error.filename or self._scratch).startswith(str(self._scratch)):
             raise self._cannot_write(error) from error
 
     @property
