@@ -93,7 +93,7 @@ def extract(inputs: list[str], config: Config, stages: Stages) -> Extract:
 def _once(name: str, read: Callable[[], Any], dumps: list[Dump], counts: Counter[str], stages: Stages) -> Any:
     """Return what `read` finds in a pass over the dumps, and leave its counts, unless an interrupted run did."""
     piece = stages.kept.once(
-        name, lambda: {"found": read(), "counts": counts, "dumps": [[dump.about, dump.fault] for dump in dumps]}
+        name, lambda: {"found": read(), "counts": dict(counts), "dumps": [[dump.about, dump.fault] for dump in dumps]}
     )
     counts.clear()
     counts.update(piece["counts"])
