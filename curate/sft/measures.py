@@ -53,13 +53,12 @@ class Measures:
     def look(self, frame: pl.DataFrame, expressions: dict[str, pl.Expr]) -> pl.DataFrame:
         """Return the columns as `filters.compute` does; those that are known are not computed."""
         missing = {name: expression for name, expression in expressions.items() if name not in self._columns}
-        kept = {name for name in missing if filters.is_built_in(name) and TEXTS.issuperset(_read_by(missing[name]))}
-        ours = {name: missing.pop(name) for name in kept}
-        found = {column.name: column for column in self._compute(frame, ours)} if ours else {}
-        found |= {column.name: column for column in filters.compute(frame, missing)}
-        self._columns |= {name: found[name] for name in kept}
-        self._new = self._new or bool(kept)
-        return pl.DataFrame([found[name] if name in found else self._columns[name] for name in expressions])
+        ours = {name: missing[name] for name in missing if filters.is_built_in(name) and _reads_texts(missing[name])}
+        if ours:
+            self._columns |= {column.name: column for column in self._compute(frame, ours)}
+            self._new = True
+        others = filters.compute(frame, {name: missing[name] for name in missing if name not in ours})
+        return pl.DataFrame([others[name] if name in others.columns else self._columns[name] for name in expressions])
 
     def column(self, name: str, compute: Callable[[], pl.Series]) -> pl.Series:
         """Return the column `name`, which depends on texts and on code of ours; computed where it is not known."""
@@ -81,8 +80,8 @@ class Measures:
         return []
 
 
-def _read_by(expression: pl.Expr) -> list[str]:
-    return expression.meta.root_names()
+def _reads_texts(expression: pl.Expr) -> bool:
+    return TEXTS.issuperset(expression.meta.root_names())
 
 
 def _key(table: pl.DataFrame) -> str:

@@ -153,14 +153,17 @@ def pool():
     ]
 
 
-def test_quotas_report_and_ledger_by_language():
+def test_quotas_report_and_ledger_by_language(monkeypatch):
     """`--balance language` shares out over the languages of answers; the ledger has them, the report counts them."""
-    selection = curate.select_rows(pool(), count=10, balance="language", floor=1, workers=1, filters="none")
+    options = {"count": 10, "balance": "language", "floor": 1, "workers": 1, "filters": "none"}
+    selection = curate.select_rows(pool(), **options)
     given = {entry["name"]: entry["given"] for entry in selection.report["balance"]}
     assert set(given) == {"(none)", "en", "fr", "de", "es"}
     assert dict(values_of(selection.rows, "language").value_counts().iter_rows()) == given
     assert selection.report["languages"]["answers"] == {"en": 12, "de": 6, "es": 6, "fr": 6}
     assert selection.report["languages"]["identifier"].startswith("py3langid ")
+    monkeypatch.setattr(language, "identify", None)  # a second run reads them
+    assert curate.select_rows(pool(), **options).ledger.equals(selection.ledger)
     plain = curate.select_rows(pool(), count=10, workers=1)
     assert plain.ledger["language"].null_count() == plain.ledger.height
     assert plain.report["languages"] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import pickle
 from hashlib import sha256
 from io import BytesIO
@@ -17,6 +18,9 @@ from curate.sft import filters, measures
 from curate.sft.measures import TEXTS, Measures
 
 SAMPLE = Path(__file__).parents[2] / "pipelines/sample_pool.jsonl"
+ROWS = [
+    json.loads(line) for line in SAMPLE.read_text().splitlines()[:120] if line.startswith("{") and line.endswith("}")
+]
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def computed(monkeypatch):
     compute = filters.compute
 
     def recorded(frame, expressions):
-        names.extend(expressions if frame.height > 600 else ())  # evidence is looked for in the rows dropped
+        names.extend(expressions if frame.height == len(ROWS) else ())  # evidence is looked for in the rows dropped
         return compute(frame, expressions)
 
     monkeypatch.setattr(filters, "compute", recorded)
@@ -56,7 +60,7 @@ KNOWN = {"lima.length": pl.col("nothing")}  # cannot be computed
 
 def select(out, **options):
     """Return the bytes of the rows and of the ledger."""
-    curate.select_rows(SAMPLE, count=20, workers=1, metrics="none", **options).write(out)
+    curate.select_rows(ROWS, count=5, workers=1, metrics="none", **options).write(out)
     return [(out / name).read_bytes() for name in ("train.jsonl", "ledger.parquet")]
 
 
@@ -155,9 +159,9 @@ def test_what_is_not_ours_or_not_of_texts_is_computed_every_time(cache):
 def test_a_disk_that_takes_nothing_is_said_and_the_run_goes_on(cache, tmp_path):
     """The note names the file."""
     cache.write_text("no folder")
-    selection = curate.select_rows(SAMPLE, count=20, workers=1, metrics="none")
+    selection = curate.select_rows(ROWS, count=5, workers=1, metrics="none")
     assert [note for note in selection.report["notes"] if "columns of rules are not cached" in note]
-    assert selection.rows.height == 20
+    assert selection.rows.height == 5
 
 
 def test_numbers_stand_in_no_column():

@@ -2,6 +2,10 @@
 
 Languages are the columns `language` and `prompt_language` (codes of ISO 639), which `curate.sft.language` adds. A text
 that is short, mixed, code or a list of names has no language there, and no rule here drops it.
+
+All hits in Alpaca and its Chinese translation were read. Of Alpaca's answers 25 are not in English, 23 of them rightly:
+a list of Italian dishes and one of French films are the others. Mismatch: none in Alpaca; in the translation one right
+of two, the other a list of English titles.
 """
 
 from __future__ import annotations
