@@ -82,7 +82,9 @@ def _page(place: Path, manifest: Mapping[str, Any]) -> str:
 
     try:
         return _PAGES[manifest["command"]](orjson.loads(read("report.json")), read)
-    except (LookupError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
+    except (
+        LookupError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError, pl.exceptions.PanicException
+    ) as error:  # fmt: skip
         raise CurateError(
             f"the page needs what {place} does not hold ({type(error).__name__}: {error})",
             f"Use curate {manifest['versions'].get('curate')}, which wrote it, or run the command again, with --force.",

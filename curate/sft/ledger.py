@@ -68,8 +68,9 @@ def read_ledger(directory: str | Path, columns: Sequence[str] | None = None) -> 
         return pl.read_parquet(path.read_bytes(), columns=None if columns is None else list(columns))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "Give a directory that curate select --out wrote.") from None
-    except pl.exceptions.PolarsError as error:
-        raise CurateError(f"{path} cannot be read: {error}", "Select once more, with --force.") from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = str(error).splitlines()[0]
+        raise CurateError(f"{path} cannot be read: {reason}", "Select once more, with --force.") from None
 
 
 def mark(table: pl.DataFrame, marks: pl.DataFrame, reason: str) -> pl.DataFrame:

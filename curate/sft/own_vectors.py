@@ -122,7 +122,7 @@ def _matrix(path: Path) -> np.ndarray:
 def _table(path: Path) -> pl.DataFrame:
     try:
         columns = pl.read_parquet_schema(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise UsageError(f"{path} is neither .npy nor parquet", "Give a .npy or .parquet file.") from error
     key = ["id"] if "id" in columns else ["source", "line"]
     if absent := [name for name in (*key, "vector") if name not in columns]:

@@ -124,13 +124,19 @@ def _package_folder() -> Path | None:
 
 
 def _checked_folder(folder: Path) -> Path:
-    """Return `folder` if its modules.json names only classes of sentence_transformers; others would run its code."""
+    """Return `folder` if nothing in it would run code: classes of its own, or weights that are a pickle alone."""
     foreign = [kind for kind in module_types(folder) if not kind.startswith("sentence_transformers.")]
     if foreign:
         raise CurateError(
             f"{folder / 'modules.json'} asks for code of its own: {', '.join(foreign)}",
             "curate never runs code that comes with a model; use a model built of sentence_transformers modules.",
         )
+    for weights in sorted(folder.rglob("pytorch_model*.bin")):
+        if not any(weights.parent.glob("*.safetensors")):
+            raise CurateError(
+                f"{weights} is a pickle, which can run code when it is read",
+                "Weights are read as safetensors only; save the model anew: model.save_pretrained(FOLDER).",
+            )
     return folder
 
 

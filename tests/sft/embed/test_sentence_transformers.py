@@ -188,7 +188,7 @@ def test_a_plain_model_is_pooled_over_real_tokens_and_normalised_here(tiny) -> N
 
 
 def test_weights_other_than_safetensors_are_refused(tiny, tmp_path) -> None:
-    """A folder whose weights are a pickle is not loaded."""
+    """A folder whose weights are a pickle is not loaded, nor one where those of a later module are."""
     import shutil
 
     import torch
@@ -197,10 +197,15 @@ def test_weights_other_than_safetensors_are_refused(tiny, tmp_path) -> None:
     folder = tmp_path / "pickled"
     shutil.copytree(tiny, folder)
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(CurateError, match="cannot be loaded") as caught:
+    (folder / "model.safetensors").rename(folder / "kept")
+    with pytest.raises(CurateError, match=r"pytorch_model\.bin is a pickle") as caught:
         embed.load(str(folder), device="cpu")
     assert "safetensors" in caught.value.hint
+    (folder / "kept").rename(folder / "model.safetensors")
+    (folder / "2_Dense").mkdir()
+    (folder / "pytorch_model.bin").rename(folder / "2_Dense/pytorch_model.bin")
+    with pytest.raises(CurateError, match=r"2_Dense/pytorch_model\.bin is a pickle"):
+        embed.load(str(folder), device="cpu")
 
 
 @pytest.mark.parametrize(
