@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pty
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +60,11 @@ def _out(command: str) -> list[str]:
 def place(tmp_path, monkeypatch):
     """Make a directory with something for each command, and go there."""
     monkeypatch.chdir(tmp_path)
+    _write_inputs()
+    return tmp_path
+
+
+def _write_inputs():
     draw = random.Random(0)
     words = [f"{a}{b}" for a in ("ka", "lo", "mi", "ne", "tu") for b in ("ra", "se", "vi", "po", "dan", "gil", "st")]
     texts = [" ".join(draw.choices(words, k=60)) for _ in range(600)]
@@ -71,7 +77,6 @@ def place(tmp_path, monkeypatch):
     ]
     Path("physics_Posts.xml").write_text("<posts>\n" + "\n".join(posts) + "\n</posts>\n")
     Path("recipe.toml").write_text(RECIPE)
-    return tmp_path
 
 
 def _write_lines(path, records):
@@ -147,16 +152,27 @@ def test_a_kill_at_any_moment_loses_nothing(command, place):
 # -- What is kept ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def interrupted(place, monkeypatch):
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
     """Interrupt a selection after its vectors, clusters and picks."""
-    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
-    with monkeypatch.context() as patch:
+    place = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        _write_inputs()
+        patch.setattr(checkpoint, "_SHARE", 1e9)
         patch.setattr(coverage, "nearest_selected", _interrupt)
         assert run(app, _select()) == 130
-    assert len(list(Path(".out.checkpoint").rglob("*.piece"))) >= 2
-    assert not Path("out").exists()
+    assert len(list((place / ".out.checkpoint").rglob("*.piece"))) >= 2
+    assert not (place / "out").exists()
     return place
+
+
+@pytest.fixture
+def interrupted(stopped, tmp_path, monkeypatch):
+    """Go to a copy of what the interrupted selection left; the times of the files are the same."""
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def _interrupt(*_, **__):
@@ -338,8 +354,6 @@ def _log(directory):
 
 def test_the_log_tells_stages_notes_and_interruptions(interrupted, capsys):
     """log.jsonl holds both processes of a run; verify finds nothing wrong with it, and nothing when it has gone."""
-    with Path("pool.jsonl").open("ab"):
-        pass
     assert run(app, _select("--resume")) == 0
     log = _log("out")
     assert all(set(line) == {"time", "level", "stage", "message", "seconds"} for line in log)
@@ -352,12 +366,14 @@ def test_the_log_tells_stages_notes_and_interruptions(interrupted, capsys):
     assert run(app, ["verify", "out"]) == 0
 
 
-def test_notes_are_warnings_in_the_log(place):
-    """What is said about the input stands in the log too."""
+def test_notes_and_progress_stand_in_the_log(place, monkeypatch):
+    """What is said about the input is a warning, how far a stage is a line for those who look closely."""
+    monkeypatch.setattr("curate.report.progress._LOG_EVERY_SECONDS", 0)
     with Path("pool.jsonl").open("ab") as file:
         file.write(b"{broken\n")
     assert run(app, _select("--quiet")) == 0
     assert any("cannot be read" in line["message"] for line in _log("out") if line["level"] == "warning")
+    assert any(line["stage"] == "read" for line in _log("out") if line["level"] == "debug")
 
 
 def test_a_closed_terminal_does_not_end_a_run(place):

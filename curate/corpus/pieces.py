@@ -27,9 +27,14 @@ def kept_measure(measure: Measure, kept: Checkpoint) -> Callable[[tuple[int, lis
         number, bundle = numbered
         # Chunks of another size are cut elsewhere.
         name = f"scan-{measure.chunk_bytes}/{number:06}"
-        return _measured(kept.once(name, lambda: _piece(measure(bundle))))
+        return _measured(kept.once(name, lambda: _piece(measure(bundle)), _agreed))
 
     return measured
+
+
+def _agreed(piece: Mapping[str, Any]) -> bool:
+    """Whether no tokenizer differed from its reference; if one did, the run that goes on has to see that for itself."""
+    return not any(verified["mismatches"] for verified in piece["verified"])
 
 
 def _piece(measured: Measured) -> dict[str, Any]:

@@ -132,7 +132,7 @@ class Checkpoint:
     def end(self, *, keep: bool) -> None:
         """Remove the directory, unless there are pieces to `keep`."""
         if self._disk is not None:
-            self._disk.shutdown()
+            self._disk.shutdown(cancel_futures=not keep)
         if self.directory is not None and not (keep and self.count()):
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -140,8 +140,8 @@ class Checkpoint:
         """Return how many pieces are there."""
         return 0 if self._pieces is None else sum(1 for _ in self._pieces.rglob("*.piece"))
 
-    def once(self, name: str, compute: Callable[[], Any]) -> Any:
-        """Return the piece of that name, or what `compute` gives, to be kept.
+    def once(self, name: str, compute: Callable[[], Any], good: Callable[[Any], bool] = lambda _: True) -> Any:
+        """Return the piece of that name, or what `compute` gives, which is kept if it is `good`.
 
         A piece is of arrays, bytes, text, numbers, lists, and dicts with names; tuples come back as lists.
         """
@@ -153,7 +153,8 @@ class Checkpoint:
             return found[0]
         start = time.perf_counter()
         value = compute()
-        self._keep(path, value, time.perf_counter() - start)
+        if good(value):
+            self._keep(path, value, time.perf_counter() - start)
         return value
 
     def _keep(self, path: Path, value: Any, seconds: float) -> None:
