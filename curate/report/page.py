@@ -62,14 +62,22 @@ caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { padding: .25rem 1rem .25rem 0; text-align: right; vertical-align: top; border-bottom: 1px solid var(--grid);
   overflow-wrap: normal; }
 th { font-weight: 600; color: var(--soft); }
-.bars table { width: 100%; }
-.bars td:last-child { width: 34%; min-width: 5rem; vertical-align: middle; }
-@media (max-width: 640px) { .bars th, .bars td { padding-right: .5rem; }
-  .bars td:last-child { width: 18%; min-width: 3rem; } }
-.bar { display: block; height: .8em; min-width: 1px; background: var(--c0); print-color-adjust: exact; }
+.bars table { width: 100%; max-width: 46rem; }
+.bars td:last-child { position: relative; width: 34%; min-width: 5rem; }
+.bar { position: absolute; top: .6em; left: 0; height: .8em; min-width: 1px; background: var(--c0);
+  print-color-adjust: exact; }
+.bar.whole { background: var(--grid); }
 .pairs td { text-align: left; overflow-wrap: anywhere; }
 .pairs td:first-child { color: var(--soft); }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 7rem; }
+:focus-visible { outline: 2px solid var(--c0); outline-offset: 1px; }
+@media (max-width: 640px) {
+  table { font-size: .8125rem; }
+  th, td { padding-right: .5rem; }
+  th:first-child, td:first-child { min-width: 5.5rem; }
+  .bars td:last-child { width: 18%; min-width: 3rem; }
+  .chart text, .chart .label { font-size: 14px; }
+}
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 

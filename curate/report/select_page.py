@@ -70,7 +70,7 @@ def _funnel(rows: Mapping[str, Any]) -> str:
         steps.append(("held out", rows["held_out"], rows["held_out"]))
     steps.append(("selected", rows["selected"], rows["selected"]))
     read = rows["read"] or 1
-    cells = [((name, f"{count:,}", share(left, read)), left / read) for name, count, left in steps]
+    cells = [((name, f"{count:,}", share(left, read)), left / read, 1.0) for name, count, left in steps]
     return bar_table(("", "rows", "left"), cells)
 
 
@@ -139,6 +139,7 @@ def _groups(report: Mapping[str, Any], points: pl.DataFrame) -> str:
     if clusters["kind"] == "cluster":
         pairs = points.select(pl.col("cluster").cast(pl.String), "cluster_title").unique().iter_rows()
         titles = dict(pairs)
+    most = max(1, clusters["largest"])
     found = sorted(clusters["quotas"], key=lambda one: (-one["available"], one["name"]))
     cells = [
         (
@@ -147,7 +148,8 @@ def _groups(report: Mapping[str, Any], points: pl.DataFrame) -> str:
                 f"{one['given']:,}",
                 f"{one['available']:,}",
             ),
-            one["given"] / max(1, one["available"]),
+            one["given"] / most,
+            one["available"] / most,
         )
         for one in found
     ]
@@ -207,7 +209,7 @@ def _known(report: Mapping[str, Any]) -> str:
 def _how(report: Mapping[str, Any]) -> str:
     seconds = most_first(report["seconds"])
     total = sum(value for _, value in seconds) or 1.0
-    stages = bar_table(("stage", "seconds"), [((name, f"{value:.2f}"), value / total) for name, value in seconds])
+    stages = bar_table(("stage", "seconds"), [((name, f"{value:.2f}"), value / total, 1.0) for name, value in seconds])
     settings = [(name, _setting(value)) for name, value in sorted(report["config"].items())]
     peak = f"{total:.1f} seconds, {report['peak_memory_bytes'] / 2**30:.2f} GiB of memory at the peak."
     return (

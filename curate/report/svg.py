@@ -18,8 +18,8 @@ WIDTH, HEIGHT = 420.0, 290.0
 LEFT, RIGHT, TOP, BOTTOM = 72.0, 14.0, 10.0, 46.0
 COLOURS = 4
 _INNER = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-_LETTER = 7.0
-"""About the width of a digit at the size of the text: what tells how many ticks fit."""
+_LETTER = 8.0
+"""About the width of a digit at the largest size of the text: what tells how many ticks fit."""
 
 
 def plain(value: float) -> str:

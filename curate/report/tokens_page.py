@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from curate.report.bars import Bar, bars, columns
+from curate.report.bars import Bar, bar_table, columns
 from curate.report.names import below_common_folder
 from curate.report.numbers import number, share, size
 from curate.report.page import figures, items, page, table, text
@@ -77,21 +77,20 @@ def _levels(report: Mapping[str, Any]) -> str:
     if report["near"]:
         rows.append(("without near-duplicates", documents["unique"], tokens["after_near"]))
     rows.append(("unique", documents["unique"], tokens["unique"]))
-    cells = [(name, number(count), number(left), share(left, tokens["total"])) for name, count, left in rows]
-    drawn = [
-        Bar(name.removesuffix(" (estimate)"), tokens["total"], left, share(left, tokens["total"]))
-        for name, _, left in rows
-        if left is not None
+    total = tokens["total"] or 0
+    cells = [
+        ((name, number(count), number(left), share(left, total)), (left or 0) / max(1, total), float(left is not None))
+        for name, count, left in rows
     ]
-    return table(("", "documents", "tokens", "of total"), cells) + bars("Tokens left, level by level", drawn)
+    return bar_table(("", "documents", "tokens", "of total"), cells)
 
 
 def _groups(report: Mapping[str, Any], key: str, title: str) -> str:
     unit, left = ("tokens", "unique_tokens") if report["tokenizer"] else ("documents", "unique")
-    names = below_common_folder([group[title] for group in report[key]])
-    groups = [{**group, title: name} for group, name in zip(report[key], names, strict=True)]
+    groups = [{**group, title: name} for name, group in _named(report[key], title)]
     groups = sorted(groups, key=lambda group: -group["bytes"])[:SHOWN]
-    drawn = [Bar(g[title], g[unit], g[left], f"{size(g[left])} of {size(g[unit])}") for g in groups]
+    most = max((g[unit] for g in groups), default=0) or 1
+    drawn = [((g[title], size(g[left]), size(g[unit])), g[left] / most, g[unit] / most) for g in groups]
     head = (title, "documents", "exact", "near", unit, "unique", "chars/token", "median", "95 %", "longest")
     rows = [
         (
@@ -104,7 +103,12 @@ def _groups(report: Mapping[str, Any], key: str, title: str) -> str:
     ]  # fmt: skip
     more = len(report[key]) - len(groups)
     rest = text(f"and {more:,} more in report.json", soft=True) if more else ""
-    return bars(f"Unique {unit} of all, by {title}", drawn) + table(head, rows) + rest
+    return bar_table((title, f"unique {unit}", "of"), drawn) + table(head, rows) + rest
+
+
+def _named(groups: Sequence[Mapping[str, Any]], title: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return each source or script with its name below the folder that all share."""
+    return list(zip(below_common_folder([group[title] for group in groups]), groups, strict=True))
 
 
 def _tokenizers(report: Mapping[str, Any]) -> str:
@@ -112,9 +116,9 @@ def _tokenizers(report: Mapping[str, Any]) -> str:
     if len(names) < 2:
         return ""
     rows = [
-        (group[title], *(f"{group['bytes_per_token'][name] or 0:.2f}" for name in names))
+        (shown, *(f"{group['bytes_per_token'][name] or 0:.2f}" for name in names))
         for key, title in (("by_source", "source"), ("by_script", "script"))
-        for group in report[key][:SHOWN]
+        for shown, group in _named(report[key], title)[:SHOWN]
     ]
     return table(("", *names), rows)
 
@@ -125,10 +129,10 @@ def _mixture(report: Mapping[str, Any]) -> str:
         return ""
     rows = [
         (
-            row["source"], f"{row['share_asked']:.1%}", f"{row['share']:.1%}", number(row["tokens"]),
+            name, f"{row['share_asked']:.1%}", f"{row['share']:.1%}", number(row["tokens"]),
             number(row["unique_tokens"]), "" if row["epochs"] is None else f"{row['epochs']:.2f}",
         )
-        for row in mixture["sources"]
+        for name, row in _named(mixture["sources"], "source")
     ]  # fmt: skip
     said = f"{number(mixture['reachable_tokens'])} of {number(mixture['train_tokens'])} training tokens"
     return table(("source", "share asked", "share", "tokens", "unique", "epochs"), rows) + text(said, soft=True)
