@@ -57,11 +57,12 @@ def index_sentences(texts: pl.Series, prompts: Bool, unspaced: Bool, stock: Bool
     named = np.where(unspaced, NAMED_UNSPACED, NAMED)
     texts_of: dict[tuple[int, Places], list[int]] = defaultdict(list)
     for text in np.flatnonzero(prompts & (sizes >= shortest) & (sizes <= LONGEST)).tolist():
-        known = stock[words.offsets[text] : words.offsets[text + 1]]
+        size = int(sizes[text])
+        telling = set(np.flatnonzero(~stock[words.offsets[text] : words.offsets[text + 1]]).tolist())
         for places in [(), *names(texts[text])]:
             least = named[text] if places else shortest[text]
-            if len(known) - len(places) >= least and not np.delete(known, places).all():
-                texts_of[len(known), places].append(text)
+            if size - len(places) >= least and telling.difference(places):
+                texts_of[size, places].append(text)
     forms: Forms = {}
     for (size, places), found in texts_of.items():
         left = [k for k in range(size) if k not in places]
