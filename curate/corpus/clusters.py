@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -37,6 +37,9 @@ from curate.corpus.minhash import MinHashParameters, Signed, sign
 from curate.corpus.spill import Records, Sets, in_runs
 from curate.corpus.text import I32, I64, U32, U64, Bool, buffers
 from curate.errors import UsageError
+
+if TYPE_CHECKING:
+    from curate.corpus.held import HeldRecords, HeldSets
 
 _EXHAUSTIVE = 1024  # documents: half a million comparisons, a second or two (our choice)
 _LEADERS = 16  # our choice
@@ -88,8 +91,8 @@ class DuplicateIndex:
     def __init__(self, parameters: MinHashParameters, memory: int = 1 << 30, directory: Path | None = None) -> None:
         self.parameters = parameters
         self.room = memory // 4  # records, sets, sets being compared, and the records of a partition
-        self.records = Records(self.room, directory)
-        self.sets = Sets(self.room, directory)
+        self.records: Records | HeldRecords = Records(self.room, directory)
+        self.sets: Sets | HeldSets = Sets(self.room, directory)
         self._exact: list[U64] = []
         self.settled = 0  # documents at the front that are known to be distinct: those of a saved index
         self.documents = 0
@@ -209,7 +212,7 @@ class _Merging:
     """The clusters so far (`parent`, over ranks) and what it takes to compare two documents."""
 
     def __init__(
-        self, sets: Sets, order: U32, parent: U32, settled: int, threshold: float, room: int, run: Map
+        self, sets: Sets | HeldSets, order: U32, parent: U32, settled: int, threshold: float, room: int, run: Map
     ) -> None:
         self.sets, self.order, self.parent, self.settled = sets, order, parent, settled
         self.threshold, self.room, self.run = threshold, room, run

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curate.corpus.spill import Records, in_runs
 from curate.corpus.text import I32, I64, U8, U64, Bool, read_only, wide
 from curate.errors import UsageError
+
+if TYPE_CHECKING:
+    from curate.corpus.held import HeldRecords
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Lines:
     offsets: I64
 
     def __len__(self) -> int:
-        return len(self.hashes)
+        return len(self.sizes)
 
 
 def split_lines(data: U8, offsets: I64) -> Lines:
@@ -78,15 +82,15 @@ class LineIndex:
 
     def __init__(self, memory: int = 1 << 30, directory: Path | None = None, least: int = 1) -> None:
         self._least = max(least, 1)
-        self._records = Records(memory, directory, np.uint64)
+        self.records: Records | HeldRecords = Records(memory, directory, np.uint64)
         self._counts: list[I64] = [np.zeros(1, np.int64)]
         self.lines = 0
 
     def add(self, lines: Lines) -> int:
         """Take in the lines of more documents; return the number of the first line."""
         first = self.lines
-        rows = np.flatnonzero(lines.sizes >= self._least)
-        self._records.append(lines.hashes[rows], (rows + first).astype(np.uint64))
+        rows = np.flatnonzero(lines.sizes >= self._least)[: len(lines.hashes)]  # none: a worker holds the hashes
+        self.records.append(lines.hashes[rows], (rows + first).astype(np.uint64))
         self._counts.append(np.diff(lines.offsets))
         self.lines += len(lines)
         return first
@@ -105,7 +109,7 @@ class LineIndex:
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
         bits = np.zeros(self.lines // 8 + 1, np.uint8)
-        for keys, values in self._records.partitions(shared=True):
+        for keys, values in self.records.partitions(shared=True):
             later = _later_copies(keys, values.astype(np.int64), offsets, rank, alive)
             np.bitwise_or.at(bits, later >> 3, np.right_shift(128, later & 7).astype(np.uint8))
         return Repeated(bits, offsets)

@@ -14,6 +14,7 @@ import polars as pl
 from curate.corpus.clusters import DuplicateIndex
 from curate.corpus.config import TokensConfig
 from curate.corpus.forecast import Budget, Forecast, Probe
+from curate.corpus.held import Holding
 from curate.corpus.lines import LineIndex
 from curate.corpus.measure import SHORT_LINE, Measure, Measured
 from curate.corpus.pieces import kept_measure
@@ -21,6 +22,7 @@ from curate.corpus.spans import SpanRead, measure_spans
 from curate.corpus.table import DocumentTable, packed
 from curate.data.corpus import Corpus
 from curate.data.documents import Part, read_parts
+from curate.data.spans import size_of
 from curate.data.tokenizer import CHECK_DOCUMENTS, Verified
 from curate.engine import LOCAL
 from curate.engine.threads import ahead, map_threads
@@ -77,7 +79,7 @@ def scan(
         results = map_threads(kept_measure(measure, stages.kept), enumerate(bundles), config.workers)
     else:
         next(_checked(replace(corpus, streams={}, wanted={}, seen=set()).bundles(), measure, found), None)
-        results = measure_spans(corpus, measure, found.spans)
+        results = measure_spans(corpus, measure, found.spans, _holding(found, corpus, config, plan, directory))
     probe = Probe(None if stages.kept.resumed else total, plan, directory)  # what is kept tells nothing of the rest
     for measured in results:
         _take_in(found, measured)
@@ -86,6 +88,16 @@ def scan(
             stages.say(str(forecast))
     found.forecast = probe.forecast
     return found
+
+
+def _holding(found: Scan, corpus: Corpus, config: TokensConfig, plan: Budget, directory: Path) -> Holding | None:
+    """Let records stay with the workers where they would not fit into the memory of this machine (None: they come)."""
+    if found.index is None or config.dedup != "near" or config.against or config.save_index:
+        return None
+    assert found.lines is not None and found.paragraphs is not None  # noqa: PT018
+    if size_of(corpus) < plan.duplicates + plan.lines:  # about a byte of records for each byte of text
+        return None
+    return Holding(found.index, found.lines, found.paragraphs, directory)
 
 
 def _checked(bundles: Iterator[list[Part]], measure: Measure, found: Scan) -> Iterator[list[Part]]:

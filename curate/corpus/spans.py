@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from curate.corpus.held import Holding, Keeper
 from curate.corpus.lines import Lines
 from curate.corpus.measure import Measure, Measured
 from curate.data.corpus import Corpus
@@ -33,36 +34,62 @@ class SpanRead(NamedTuple):
     bundles: int
 
 
-def measure_spans(corpus: Corpus, measure: Measure, spans: list[SpanRead]) -> Iterator[Measured]:
-    """Yield what workers measured of each bundle, in order; fill `spans`, and what reading it tells into `corpus`."""
+class Finished(NamedTuple):
+    """The last result for a span that was measured: what was found out, and how many records are held of it."""
+
+    read: Read
+    records: tuple[int, ...]
+
+
+def measure_spans(
+    corpus: Corpus, measure: Measure, spans: list[SpanRead], holding: Holding | None
+) -> Iterator[Measured]:
+    """Yield what workers measured of each bundle, in order; fill `spans`, and what reading it tells into `corpus`.
+
+    With `holding` records and sets stay with the workers.
+    """
     todo = cut(corpus)
     lines: Counter[int] = Counter()  # of the ranges before, by source
+    held: list[Any] = []
     done = bundles = 0
-    for result in ray.stream_chunks(_measure, todo, partial(_held, _shared(corpus), measure)):
+    for result in ray.stream_chunks(
+        _measure, enumerate(todo), partial(_held, _shared(corpus), measure, holding is not None)
+    ):
         span = todo[len(spans)]
         if isinstance(result, Measured):
             bundles += 1
             yield _placed(result, done, lines[span.first])
-            continue
-        spans.append(SpanRead(span._replace(line=lines[span.first] + 1), result, bundles))
-        bundles = 0
-        done += sum(stream.size for stream in result.streams.values())
-        lines[span.first] += result.lines
-        corpus.wanted |= result.wanted
-        corpus.seen |= result.seen
-        corpus.streams |= result.streams
+        elif not isinstance(result, Finished):
+            held.append(result)
+        else:
+            read = result.read
+            if holding is not None:
+                holding.take(held, result.records)
+            spans.append(SpanRead(span._replace(line=lines[span.first] + 1), read, bundles))
+            held, bundles = [], 0
+            done += sum(stream.size for stream in read.streams.values())
+            lines[span.first] += read.lines
+            corpus.wanted |= read.wanted
+            corpus.seen |= read.seen
+            corpus.streams |= read.streams
     parted = sorted({span.first for span in todo if span.stop is not None})
     streams = ray.map_chunks(whole_stream, [corpus.items[source] for source in parted], workers=1)
     corpus.streams |= zip(parted, streams, strict=True)
 
 
-def _measure(span: Span, held: tuple[Corpus, Measure]) -> Iterator[Measured | Read]:
+def _measure(numbered: tuple[int, Span], state: tuple[Corpus, Measure, bool]) -> Iterator[Any]:
     """Measure the bundles of a span, in a worker."""
-    reader = SpanReader(held[0], span)
+    (number, span), (corpus, measure, hold) = numbered, state
+    reader, keeper = SpanReader(corpus, span), Keeper(number)
     for bundle in reader.bundles():
-        measured = held[1](bundle)
+        measured = measure(bundle)
+        if hold:
+            measured = keeper.keep(measured)
         yield measured._replace(lines=_sent(measured.lines), paragraphs=_sent(measured.paragraphs))
-    yield reader.found
+    held, counts = keeper.tables()
+    if hold:
+        yield from map(ray.Held, held)
+    yield Finished(reader.found, counts)
 
 
 def _sent(lines: Lines | None) -> Lines | None:

@@ -107,7 +107,7 @@ class Records:
         How they are cut depends on the number of records alone. Values of one key come in no particular order.
         With `shared` most of the keys that stand alone may be left out; sorting them would be most of the work.
         """
-        bits = min(max(self.count - 1, 0) // _PARTITION, (1 << _FINEST) - 1).bit_length()
+        bits = partition_bits(self.count)
         if shared and not self._runs:
             rest_keys, rest_values = self._shared_buffer()
         else:
@@ -167,6 +167,11 @@ class Records:
         self._file.read(start + 8 * begin, keys)
         self._file.read(start + 8 * int(table[-1]) + self._dtype.itemsize * begin, values)
         return keys, values
+
+
+def partition_bits(records: int) -> int:
+    """Return how many top bits of a key say in which partition it stands, of so many records."""
+    return min(max(records - 1, 0) // _PARTITION, (1 << _FINEST) - 1).bit_length()
 
 
 def _slices(keys: U64) -> I64:

@@ -72,6 +72,11 @@ def cut(corpus: Corpus, span_bytes: int | None = None) -> list[Span]:
     return spans
 
 
+def size_of(corpus: Corpus) -> int:
+    """Return the bytes of all files, as they are packed."""
+    return sum(map(_size, corpus.items))
+
+
 def _size(item: Input) -> int:
     if item.kind == "object":
         return 0

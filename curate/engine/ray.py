@@ -17,10 +17,11 @@ import logging
 import os
 import pickle
 import socket
+import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from curate.engine.local import with_state
 from curate.errors import CurateError, MissingExtra, UsageError
@@ -117,6 +118,43 @@ def stream_chunks(
             ray.cancel(results, force=True)
 
 
+class Held(NamedTuple):
+    """A result that stays where it was made; its consumer gets a reference, for `map_held` and `sort`."""
+
+    value: Any
+
+
+def map_held(fn: Callable[[Any, Any], Any], held: Sequence[Any], chunks: Iterable[Any]) -> Iterator[Any]:
+    """Yield `fn(value, chunk)` for each held value and its chunk, in order, computed where the value is."""
+    import ray
+
+    task, pending = ray.remote(fn), deque[Any]()
+    for ref, chunk in zip(held, chunks, strict=True):
+        pending.append(task.remote(ref, chunk))
+        if len(pending) > 2 * resource("CPU"):
+            yield ray.get(pending.popleft())
+    yield from map(ray.get, pending)
+
+
+def sort(tables: Sequence[Any], key: str, fn: Callable[[Any], Any]) -> Callable[[], Iterator[Any]]:
+    """Sort held Arrow tables by `key`, all together, and return what yields the sorted rows, as often as it is called.
+
+    They come in tables, each the result of `fn` on rows whose keys stand in no other one.
+    """
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Ray, for reading its own settings
+        context = ray.data.DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    with ray.data.DataContext.current(context):
+        rows = ray.data.from_arrow_refs(list(tables)).sort(key)
+        found = rows.map_batches(fn, batch_size=None, batch_format="pyarrow").materialize()
+    return partial(found.iter_batches, batch_size=None, batch_format="pyarrow")
+
+
 def _results(number: int, results: Any) -> Iterator[Any]:
     import ray
     from ray.exceptions import RayError
@@ -131,10 +169,10 @@ def _results(number: int, results: Any) -> Iterator[Any]:
             ) from error
         if isinstance(value, CurateError):
             raise value
-        yield value
+        yield next(results) if value is Held else value
 
 
-def _run(name: str, work: list[Any], number: int, chunk: bytes) -> Iterator[bytes]:
+def _run(name: str, work: list[Any], number: int, chunk: bytes) -> Iterator[Any]:
     """Work on a chunk, in a worker; an error is the last result."""
     import ray
 
@@ -143,7 +181,11 @@ def _run(name: str, work: list[Any], number: int, chunk: bytes) -> Iterator[byte
             _held.clear()  # what an earlier map held
             _held[name] = with_state(*pickle.loads(ray.get(work[0])))
         for result in _held[name](pickle.loads(chunk)):
-            yield pickle.dumps(result, protocol=5)
+            if isinstance(result, Held):
+                yield pickle.dumps(Held)  # what comes next is to be left where it is
+                yield result.value
+            else:
+                yield pickle.dumps(result, protocol=5)
     except CurateError as error:
         yield pickle.dumps(error)
     except Exception as error:

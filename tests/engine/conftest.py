@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-LIMIT_SECONDS = 120  # for one test with a cluster: what hangs should fail
+LIMIT_SECONDS = 300  # for one test with a cluster: what hangs should fail
 
 
 @pytest.fixture(scope="session")

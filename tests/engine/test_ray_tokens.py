@@ -19,6 +19,7 @@ import orjson
 import polars as pl
 import pytest
 
+from curate.corpus import scan, spill
 from curate.corpus.config import TokensConfig
 from curate.corpus.count import count
 from curate.data import spans
@@ -113,6 +114,18 @@ def test_the_cluster_gives_the_same_bytes(cluster, corpus, small_spans, tmp_path
     assert written(corpus, tmp_path / "ray", replace(config, engine="ray", chunk_size=3000)) == local
     assert local[0]["documents"]["unreadable"] > 5
     assert local[0]["documents"]["duplicate_exact"] > 50 or config.dedup == "none"
+
+
+def test_records_that_stay_with_the_workers_give_the_same_bytes(cluster, corpus, tmp_path, monkeypatch):
+    """As those of a corpus that is too large for one machine do; sorted by Ray, in many partitions."""
+    monkeypatch.setattr(spill, "_PARTITION", 500)
+    monkeypatch.setattr(spans, "SPAN_BYTES", 80_000)
+    config = TokensConfig(tokenizer=("none",), workers=2, out="unused", write="jsonl", drop_lines=True)
+    local = written(corpus, tmp_path / "local", config)
+    monkeypatch.setattr(scan, "size_of", lambda _: 1 << 60)
+    assert written(corpus, tmp_path / "ray", replace(config, engine="ray")) == local
+    assert local[0]["documents"]["duplicate_near"] > 10
+    assert local[0]["lines"]["repeated"] > 100
 
 
 def _kill_a_worker(cluster: Any) -> None:
