@@ -20,8 +20,11 @@ import pytest
 from curate.cli import app
 from curate.data import checkpoint
 from curate.data.lock import drop_lock, take_lock
+from curate.data.sources import Extract
+from curate.errors import AlreadyFinished
 from curate.face import run
 from curate.sft import coverage
+from curate.sft.select import select_rows
 
 KILLS = 5
 CURATE = [sys.executable, "-m", "curate.cli"]
@@ -192,6 +195,32 @@ def test_finished_pieces_are_not_computed_again(interrupted, capsys, monkeypatch
     assert not [name for name in os.listdir() if name.startswith(".")]
 
 
+@pytest.mark.parametrize(
+    ("source", "dump", "passes"),
+    [
+        ("stackexchange", "physics_Posts.xml", ("_find_top_answers", "_judge", "_fetch")),
+        ("reddit", "RS_2019.jsonl", ("_best_submissions",)),
+    ],
+)
+def test_passes_over_dumps_are_not_made_again(source, dump, passes, place, monkeypatch):
+    """A source takes what each pass found from the interrupted run, and gives the same rows and the same report."""
+    posts = [{"id": f"a{i}", "subreddit": "AskReddit", "score": i, "title": f"Why is it {i}?"} for i in range(99)]
+    _write_lines("RS_2019.jsonl", posts)
+    arguments = ["source", source, dump, "--out", "out.jsonl"]
+    arguments += ["--subreddit", "AskReddit"] if source == "reddit" else ["--min-chars", "0"]
+    assert run(app, arguments) == 0
+    wanted = {name: Path(name).read_bytes() for name in ("out.jsonl", "out.report.json")}
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    with monkeypatch.context() as patch:
+        patch.setattr(Extract, "write_into", _interrupt)
+        assert run(app, [*arguments, "--force"]) == 130
+    for name in passes:
+        monkeypatch.setattr(f"curate.data.sources.{source}.{name}", _interrupt)
+    assert run(app, [*arguments, "--resume"]) == 0
+    assert {name: Path(name).read_bytes() for name in wanted} == wanted
+    assert not Path(".out.jsonl.checkpoint").exists()
+
+
 def test_an_interrupt_tells_how_to_go_on(place, capsys, monkeypatch):
     """Ctrl-C says that --resume goes on; the log that stays beside the target tells why the run ended."""
     monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
@@ -305,6 +334,15 @@ def test_what_is_finished_is_said_to_be(command, place, capsys):
     assert run(app, [*arguments, "--resume", "--seed", "7"]) == 2
     assert "--seed was 0, is 7" in capsys.readouterr().err
     assert _results(set()) == before
+
+
+def test_python_is_told_what_is_finished(place):
+    """From Python a finished result is an exception that names its report."""
+    options = {"count": 20, "filters": "none", "out": "out", "resume": True}
+    assert select_rows("pool.jsonl", **options).rows.height == 20
+    with pytest.raises(AlreadyFinished) as told:
+        select_rows("pool.jsonl", **options)
+    assert told.value.report == Path("out/report.json")
 
 
 def test_a_finished_recipe_runs_nothing(place, capsys):
