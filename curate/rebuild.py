@@ -16,7 +16,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +91,10 @@ def _page(place: Path, manifest: Mapping[str, Any]) -> str:
 
 
 def _of_selection(report: Mapping[str, Any], read: Callable[[str], bytes]) -> str:
-    import polars as pl
-
+    from curate.data.tables import read_parquet
     from curate.report.select_page import select_page
 
-    ledger, points = (pl.read_parquet(BytesIO(read(name))) for name in ("ledger.parquet", "map.parquet"))
+    ledger, points = (read_parquet(read(name)) for name in ("ledger.parquet", "map.parquet"))
     return select_page(report, ledger, points)
 
 

@@ -43,10 +43,10 @@ def find_template(folder: Path | None) -> ChatTemplate | None:
             texts = (
                 {"default": found} if isinstance(found, str) else {entry["name"]: entry["template"] for entry in found}
             )
+        tokens = {name: _content(config[name]) for name in _TOKENS if config.get(name)}
         path = folder / "chat_template.jinja"
         if path.is_file():  # transformers gives it precedence too
             texts["default"] = path.read_text(encoding="utf-8")
-        tokens = {name: _content(config[name]) for name in _TOKENS if config.get(name)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CurateError(f"cannot read {path}: {error}", "Mend the file, or give the tokenizer.json alone.") from None
     return ChatTemplate(texts, tokens) if "default" in texts else None

@@ -1,7 +1,7 @@
 """Every source in chunks of records: files and stdin, tables, data sets, Python objects.
 
 Decisions:
-- Text is cut into pieces, never held whole. A table is read whole by polars and cut into slices, which keeps its order.
+- Text is cut into pieces and a table into slices; neither is held whole.
 - A struct column holds null for each key that a row lacks, so nulls inside the values of tables are left out.
 - A name that is no path is tried as a Hugging Face id; when that fails, the error tells both readings.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader
 from typing import Any, BinaryIO, NamedTuple
@@ -21,9 +21,10 @@ import polars as pl
 from curate.config import MAX_EXPAND
 from curate.data.files import MAGIC_BYTES, Input, PlainBytes, missing, packing
 from curate.data.records import Piece, pieces
+from curate.data.tables import TABLES, table_slices, without_nulls
 from curate.errors import CurateError, UsageError
 
-TABLE_ROWS = 10_000  # rows of a table or a data set in one chunk
+TABLE_ROWS = 10_000  # rows of a frame or a data set in one chunk
 
 
 class Chunk(NamedTuple):
@@ -59,14 +60,14 @@ def file_chunks(
         try:
             with _open(item) as file:
                 stream = streams[index] = PlainBytes(file, item.name, chunk_bytes, max_expand=max_expand)
-                table = _table(item, file)
-                if table is None:
+                packed = packing(file.peek(MAGIC_BYTES)[:MAGIC_BYTES]) if isinstance(file, BufferedReader) else ""
+                if item.kind == "file" and packed in TABLES:
+                    stream.hash_all()
+                    for first, part in _numbered(table_slices(item, file, packed, chunk_bytes, max_expand)):
+                        yield Chunk(index, done + stream.size, first, part)
+                else:
                     for piece in pieces(stream, chunk_bytes):
                         yield Chunk(index, done + stream.size, 0, piece)
-                else:
-                    stream.hash_all()
-                    for number, part in enumerate(table.iter_slices(TABLE_ROWS)):
-                        yield Chunk(index, done + stream.size, 1 + number * TABLE_ROWS, part)
                 done += stream.size
         except OSError as error:
             raise CurateError(f"{item.name}: cannot be read: {error.strerror or error}") from error
@@ -76,17 +77,12 @@ def _open(item: Input) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdin.buffer) if item.kind == "stdin" else open(item.value, "rb")
 
 
-def _table(item: Input, file: BinaryIO) -> pl.DataFrame | None:
-    """Return the table that a file is; None for other files."""
-    packed = packing(file.peek(MAGIC_BYTES)[:MAGIC_BYTES]) if isinstance(file, BufferedReader) else ""
-    if item.kind != "file" or packed not in ("parquet", "arrow", "arrow stream"):
-        return None
-    read = {"parquet": pl.read_parquet, "arrow": pl.read_ipc, "arrow stream": pl.read_ipc_stream}[packed]
-    try:
-        with open(item.value, "rb") as table:  # not by its name: polars would read [1] in it as a pattern
-            return read(table)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise CurateError(f"{item.name}: cannot be read as {packed}: {str(error).splitlines()[0]}") from error
+def _numbered(slices: Iterable[pl.DataFrame]) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yield each slice of a table with the number of its first row."""
+    first = 1
+    for part in slices:
+        yield first, part
+        first += part.height
 
 
 def object_chunks(items: list[Input]) -> Iterator[Chunk]:
@@ -134,14 +130,3 @@ def _load_from_hub(name: str) -> Any:
             f"{name}: no such file or directory, and it cannot be loaded as a Hugging Face data set: {reason}",
             missing(name).hint,
         ) from error
-
-
-def without_nulls(record: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the null keys inside the values of a record; its own stay."""
-    return {key: _dense(value) for key, value in record.items()}
-
-
-def _dense(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _dense(inner) for key, inner in value.items() if inner is not None}
-    return [_dense(inner) for inner in value] if isinstance(value, list) else value

@@ -279,7 +279,7 @@ def _writable(text: str) -> str:
 def from_table(table: pl.DataFrame, wanted: Wanted) -> Found:
     """Read the rows of a table; nulls inside its values count as absent."""
     if wanted.chat:
-        from curate.data.chunks import without_nulls
+        from curate.data.tables import without_nulls
 
         return from_records(map(without_nulls, table.iter_rows(named=True)), wanted)
     names = [name for name in wanted.columns if name in table.columns]

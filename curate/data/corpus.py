@@ -32,7 +32,7 @@ from curate.data.files import DATA_SUFFIXES, MAGIC_BYTES, TABLE_SUFFIXES, Input,
 from curate.data.manifest import MANIFEST
 from curate.data.plain import plain_pieces
 from curate.data.records import Piece, Unparsable
-from curate.data.tables import table_slices
+from curate.data.tables import TABLES, table_slices
 from curate.errors import CurateError, UsageError
 
 TEXT_SUFFIXES = (".txt", ".md")
@@ -90,7 +90,7 @@ class Corpus:
     def _file_parts(self, index: int, item: Input, file: BinaryIO, done: int) -> Iterator[Part]:
         stream = self.streams[index] = PlainBytes(file, item.name, self.chunk_bytes, max_expand=self.max_expand)
         packed = packing_of(item, file)
-        if packed in ("parquet", "arrow", "arrow stream"):
+        if packed in TABLES:
             if item.kind == "file":  # a remote one would be fetched twice
                 stream.hash_all()
             yield from self._table_parts(index, item, file, packed, done + stream.size)
@@ -121,7 +121,7 @@ class Corpus:
 
         first = 1
         file.seek(0)
-        for table in table_slices(item, file, packed, self.chunk_bytes, choose):
+        for table in table_slices(item, file, packed, self.chunk_bytes, self.max_expand, choose):
             yield Part(index, done, int(table.estimated_size()), first, table, self.wanted[index] or _TEXT)
             first += table.height
 

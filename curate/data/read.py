@@ -25,10 +25,11 @@ import polars as pl
 from curate.config import MAX_EXPAND
 from curate.data import records
 from curate.data.chat import CANONICAL, ShapeError, to_chat
-from curate.data.chunks import Chunk, file_chunks, object_chunks, total_bytes, without_nulls
+from curate.data.chunks import Chunk, file_chunks, object_chunks, total_bytes
 from curate.data.files import Input, PlainBytes, resolve
 from curate.data.licences import count_licences, licence_flags
 from curate.data.records import Unparsable
+from curate.data.tables import without_nulls
 from curate.data.turns import kind
 from curate.engine.local import map_chunks
 from curate.errors import CurateError, UsageError, unknown_name

@@ -1,33 +1,65 @@
 """Parquet and Arrow files in slices of bounded size, only the columns that are wanted, from any open file.
 
 pyarrow, not polars: its readers hand out a file row group by row group, from file objects too, so that a table of any
-size stays within bounds.
+size stays within bounds. And a damaged file is an error to them, once batches are checked: polars asks for memory by
+the lengths that it finds, and where the system has not as much the process ends.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any, BinaryIO
 
 import polars as pl
 
-from curate.data.chunks import without_nulls
 from curate.data.columns import SAMPLE
-from curate.data.files import Input
+from curate.data.files import FREE_BYTES, Input, expands_too_far
 from curate.errors import CurateError
 
+TABLES = ("parquet", "arrow", "arrow stream")
 MOST_ROWS = 10_000
+_TIMES = ("Date", "Time", "Duration")
 
 # What is wanted of a table, once its first rows and its column names are known; None: all columns.
 Choose = Callable[[list[dict[str, Any]], Sequence[str]], "list[str] | None"]
 
 
-def table_slices(item: Input, file: BinaryIO, packed: str, slice_bytes: int, choose: Choose) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a parquet or Arrow file in order, in slices of about `slice_bytes`."""
+def _all_columns(_: list[dict[str, Any]], __: Sequence[str]) -> None:
+    return None
+
+
+def refuse_bomb(item: Input, max_expand: int) -> None:
+    """Raise CurateError for a parquet file that holds more bytes or values than `max_expand` allows, as its end tells.
+
+    Texts that a dictionary repeats are not seen there; nor is what an Arrow file unpacks to.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with suppress(pa.ArrowException, OSError):  # a damaged file is told by whoever reads it
+        meta = pq.read_metadata(str(item.value))
+        groups = map(meta.row_group, range(meta.num_row_groups))
+        columns = (group.column(i) for group in groups for i in range(group.num_columns))
+        plain = sum(max(column.total_uncompressed_size, column.num_values) for column in columns)
+        if plain > max(FREE_BYTES, max_expand * os.path.getsize(item.value)):
+            raise expands_too_far(item.name, max_expand)
+
+
+def table_slices(
+    item: Input, file: BinaryIO, packed: str, slice_bytes: int, max_expand: int, choose: Choose = _all_columns
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file of one of `TABLES` in order, in slices of about `slice_bytes`.
+
+    Raises CurateError for a file that is damaged, or that holds more than `max_expand` allows.
+    """
     import pyarrow as pa
 
     source = str(item.value) if item.kind == "file" else file
+    if packed == "parquet" and item.kind == "file":
+        refuse_bomb(item, max_expand)
     try:
         yield from (_parquet if packed == "parquet" else _arrow)(source, packed, slice_bytes, choose)
     except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -83,4 +115,38 @@ def _sample(batch: Any) -> list[dict[str, Any]]:
 def _frame(batch: Any) -> pl.DataFrame:
     frame = pl.from_arrow(batch)
     assert isinstance(frame, pl.DataFrame)
-    return frame
+    timed = [name for name, dtype in frame.schema.items() if any(kind in str(dtype) for kind in _TIMES)]
+    return frame.with_columns(_within_years(frame[name]) for name in timed) if timed else frame
+
+
+def _within_years(column: pl.Series) -> pl.Series:
+    """Return a column of dates or times, as text where one lies beyond the years that Python has."""
+    try:
+        column.to_list()
+    except (ValueError, OverflowError):
+        return column.cast(pl.String)
+    return column
+
+
+def read_parquet(data: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return the parquet file in `data`, or some columns of it. Raises ValueError for a file that is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(data), columns=columns)
+        table.validate(full=True)
+        return _frame(table)
+    except (pa.ArrowException, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+
+
+def without_nulls(record: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the null keys inside the values of a record; its own stay."""
+    return {key: _dense(value) for key, value in record.items()}
+
+
+def _dense(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _dense(inner) for key, inner in value.items() if inner is not None}
+    return [_dense(inner) for inner in value] if isinstance(value, list) else value

@@ -12,11 +12,9 @@ from curate.sft.ledger import read_ledger
 
 SELECTED = "selected"
 ABSENT = "not in the pool"
-_SCHEMA: dict[Any, Any] = {
-    "id": pl.String, "source": pl.String, "line": pl.Int64, "task": pl.String, "cluster": pl.Int64,
-    "drop_reason": pl.String, "evidence": pl.String, "split": pl.String, "rank": pl.Int64, "n_tokens": pl.Int64,
-    "prompt": pl.String,
-}  # fmt: skip
+_COLUMNS = (
+    "id", "source", "line", "task", "cluster", "drop_reason", "evidence", "split", "rank", "n_tokens", "prompt",
+)  # fmt: skip
 
 
 def compare_selections(a: Path, b: Path) -> dict[str, Any]:
@@ -54,10 +52,7 @@ def compare_selections(a: Path, b: Path) -> dict[str, Any]:
 
 def _one(directory: Path, suffix: str) -> pl.DataFrame:
     """Return one ledger with the fate of each row; all columns but `id` end in _a or _b."""
-    try:
-        ledger = read_ledger(directory, list(_SCHEMA)).cast(_SCHEMA)
-    except pl.exceptions.PolarsError:
-        raise CurateError(f"{directory}/ledger.parquet is no ledger", "Select once more, with --force.") from None
+    ledger = read_ledger(directory, _COLUMNS)
     if ledger["id"].n_unique() < ledger.height or ledger["id"].null_count():
         raise CurateError(f"{directory}/ledger.parquet has an id twice, or none", "Select once more, with --force.")
     fate = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from curate.data.tables import read_parquet
 from curate.errors import CurateError, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ COLUMNS = (
     "evidence", "would_drop", "split", "rank", "radius_at_pick", "nearest_selected", "distance", "n_tokens", "prompt",
     "response",
 )  # fmt: skip
+# What a ledger is read for later, and what stands there.
+KINDS: dict[Any, Any] = {
+    "id": pl.String, "source": pl.String, "line": pl.Int64, "task": pl.String, "cluster": pl.Int64,
+    "drop_reason": pl.String, "rules": pl.List(pl.String), "evidence": pl.String, "split": pl.String,
+    "rank": pl.Int64, "radius_at_pick": pl.Float64, "nearest_selected": pl.String, "distance": pl.Float64,
+    "n_tokens": pl.Int64, "prompt": pl.String, "response": pl.String,
+}  # fmt: skip
 _NO_FILTERS = ("duplicate.", "have", "template.", "score.")  # reasons that --filters has no say in
 LOUD_SHARE = 0.5  # a filter that takes more of the pool than this is named aloud
 
@@ -61,16 +69,21 @@ def open_ledger(frame: pl.DataFrame, unreadable: pl.DataFrame) -> pl.DataFrame:
 def read_ledger(directory: str | Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """Return the ledger of a finished selection, or some columns of it.
 
-    Raises UsageError where there is none, CurateError for one that cannot be read or lacks a column.
+    Raises UsageError where there is none, CurateError for one that cannot be read, lacks a column of `KINDS` or has
+    another kind of values in it.
     """
     path = Path(directory, "ledger.parquet")
+    known = KINDS if columns is None else {name: KINDS[name] for name in columns}
     try:
-        return pl.read_parquet(path.read_bytes(), columns=None if columns is None else list(columns))
+        ledger = read_parquet(path.read_bytes(), columns)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "Give a directory that curate select --out wrote.") from None
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = str(error).splitlines()[0]
-        raise CurateError(f"{path} cannot be read: {reason}", "Select once more, with --force.") from None
+    except ValueError as error:
+        raise CurateError(f"{path} cannot be read: {error}", "Select once more, with --force.") from None
+    try:
+        return ledger.cast(known)
+    except pl.exceptions.PolarsError:
+        raise CurateError(f"{path} is no ledger", "Select once more, with --force.") from None
 
 
 def mark(table: pl.DataFrame, marks: pl.DataFrame, reason: str) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import json
 import shutil
 
 import orjson
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,16 +100,31 @@ def test_directories(finished, data):
         orjson.dumps(diff)
         printed(lambda console: print_diff(diff, console))
         assert "<script>" not in diff_page(diff)
-    for id in ("", "0", "a", json.dumps(data.draw(st.text(max_size=3)))):
+    some = pl.read_parquet(finished["select"]["ledger.parquet"])["id"].to_list()
+    for id in ("", data.draw(st.text(max_size=3)), data.draw(st.sampled_from(some))):
         life = survives(lambda id=id: life_of(str(at), id))
         if life is not None:
             orjson.dumps(life)
             printed(render_life(life))
 
 
+def _other_columns(content: bytes) -> list[bytes]:
+    """Return a ledger with each column in turn gone, of another type, and null."""
+    ledger = pl.read_parquet(content)
+    frames = [ledger.drop(name) for name in ledger.columns]
+    frames += [
+        ledger.with_columns(other.alias(name)) for name in ledger.columns for other in (pl.lit([1]), pl.lit(None))
+    ]
+    written = []
+    for frame in frames:
+        frame.write_parquet(file := io.BytesIO())
+        written.append(file.getvalue())
+    return written
+
+
 def _content(name: str, content: bytes) -> st.SearchStrategy[bytes]:
     if name.endswith(".parquet"):
-        return damaged([content])
+        return damaged([content]) | st.sampled_from(_other_columns(content))
     document = json.loads(content)
     if name == "manifest.json":
         odd = [{**document, "outputs": {**document["outputs"], key: {"sha256": "0", "bytes": 1}}} for key in STRANGE]

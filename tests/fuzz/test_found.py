@@ -1,0 +1,163 @@
+"""What hostile input was found to break, each in its smallest form; every one ends in a message now."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from curate.budget.architectures import read_shape
+from curate.budget.lawset import load_laws
+from curate.config import resolve, toml_table
+from curate.data.chat_template import find_template
+from curate.data.corpus import open_corpus
+from curate.data.documents import read_parts
+from curate.data.read import read_rows
+from curate.data.tokenizer import load
+from curate.errors import CurateError, UsageError
+from curate.recipe import read_recipe
+from curate.sft.config import SelectConfig
+from curate.sft.ledger import read_ledger
+from tests.fuzz.hostile import survives
+
+
+def documents(path, chunk_bytes=1 << 20):
+    return [read_parts(bundle) for bundle in open_corpus([path], chunk_bytes=chunk_bytes).bundles()]
+
+
+def test_offsets_that_point_outside_of_an_arrow_file(tmp_path):
+    """They were followed by pyarrow, which ended the process."""
+    table = pa.table({"text": ["some text", "and more of it"]})
+    with pa.ipc.new_stream(file := io.BytesIO(), table.schema) as writer:
+        writer.write_table(table)
+    offsets = b"".join(n.to_bytes(4, "little") for n in (0, 9, 23))
+    assert file.getvalue().count(offsets) == 1
+    path = tmp_path / "x.arrow"
+    path.write_bytes(file.getvalue().replace(offsets, offsets[:8] + (2**30).to_bytes(4, "little")))
+    with pytest.raises(CurateError, match="cannot be read as arrow stream"):
+        documents(path)
+
+
+@pytest.mark.parametrize("head", [b"\x1f\x8b\x08", b"x\x9c", b"(\xb5/\xfd"])
+def test_a_line_that_begins_as_packed_files_do(tmp_path, head):
+    """JSON lines were taken for a packed file by polars, and unpacked."""
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"text": "a"}\n' * 200 + head + b'\n{"text": "b"}\n')
+    found = documents(path, chunk_bytes=2_900)
+    assert sum(one.frame.height for one in found) == 201
+    assert sum(one.unreadable.height for one in found) == 1
+
+
+def test_what_is_kept_of_a_fault_does_not_depend_on_chunks(tmp_path):
+    """The id of such a row is the hash of what is kept, and was another one for small chunks."""
+    path = tmp_path / "x.json"
+    path.write_text('[{"instruction": "a", "output": "b"}, ]]' + "x" * 5_000)
+    whole, parts = read_rows([path]), read_rows([path], chunk_bytes=16)
+    assert whole.unreadable.equals(parts.unreadable)
+    assert len(whole.unreadable["text"][0]) > 2_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "set = 5\n[[step]]\nrun = 'tokens'", "step = [1]", "[[step]]\nrun = 'tokens'\ninputs = 5", "x = " + "[" * 3_000,
+        "[[step]]\nrun = 'tokens'\ninputs = [1]", "x = " + "9" * 5_000,
+        "[[step]]\nrun = 'select'\ncount = 5\nfilters = 5",
+    ],
+)  # fmt: skip
+def test_recipes_of_other_types(tmp_path, text):
+    """Values of types that nobody expects, numbers without an end and nesting without one."""
+    path = tmp_path / "recipe.toml"
+    path.write_text(f"out = 'out'\n{text}\n")
+    if "filters" in text:
+        assert read_recipe(path)[1][0].config.filters == ("5",)
+        return
+    with pytest.raises(UsageError):
+        read_recipe(path)
+    with pytest.raises(UsageError):
+        resolve(SelectConfig, [("flag", {"count": 1}), (str(path), toml_table(str(path), "select", SelectConfig))])
+
+
+def test_a_special_token_without_content(tmp_path):
+    """`bos_token` as an object that lacks its text."""
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": {"name": null}}')
+    with pytest.raises(CurateError, match=r"tokenizer_config\.json"):
+        find_template(tmp_path)
+
+
+def test_a_tokenizer_that_fails_when_it_counts(tmp_path):
+    """A model of words without one for those that it does not know."""
+    model = {"type": "WordLevel", "vocab": {}, "unk_token": "<unk>"}
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({"added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model": model}))
+    with pytest.raises(CurateError, match="cannot use the tokenizer"):
+        load(str(path)).count(pl.Series(["a b"]))
+
+
+def test_a_vocabulary_in_which_two_tokens_are_one(tmp_path):
+    """It makes tiktoken panic, and a panic in Rust is no Exception."""
+    pytest.importorskip("tiktoken")
+    config = {"pattern": ".", "default_vocab_size": 3, "default_num_special_tokens": 0}
+    entries = [{"rank": rank, "token_bytes": token} for rank, token in ((0, "YQ=="), (1, "Yg=="), (1, "Yw=="))]
+    path = tmp_path / "tekken.json"
+    path.write_text(json.dumps({"config": config, "vocab": entries}))
+    with pytest.raises(CurateError, match="tiktoken cannot use the tokenizer"):
+        load(str(path))
+
+
+LLAMA = {"model_type": "llama", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4,
+         "intermediate_size": 512, "vocab_size": 1000}  # fmt: skip
+MOE = {**LLAMA, "model_type": "qwen2_moe", "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+       "shared_expert_intermediate_size": 128}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({**LLAMA, "model_type": []}), "[" * 5_000, json.dumps({**LLAMA, "hidden_size": 10**30}),
+        json.dumps({**MOE, "num_hidden_layers": 10**18}), json.dumps({**MOE, "decoder_sparse_step": 0}),
+        json.dumps({**MOE, "num_experts": "x"}),
+    ],
+)  # fmt: skip
+def test_models_of_no_size(tmp_path, text):
+    """Sizes that no model has: some were counted one by one."""
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(CurateError):
+        read_shape(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"low": []}, {"high": "x"}, {"range": 5}, {"range": {"params": [1]}}, {"surface": [], "law": "repetition"}],
+)
+def test_fits_of_other_types(tmp_path, change):
+    """Intervals, ranges and surfaces that are none."""
+    symbols = ("R_D_star", "R_N_star") if "law" in change else ("E", "A", "B", "alpha", "beta")
+    ends = {name: value for name, value in change.items() if name in ("low", "high")}
+    fit = {"law": "chinchilla", "parameters": {name: {"value": 1.0, "low": 0.5, **ends} for name in symbols}, **change}
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps(fit))
+    with pytest.raises(CurateError):
+        load_laws(str(path))
+
+
+def test_a_ledger_that_asks_for_memory(tmp_path):
+    """Where a length is wrong polars asked for exabytes, and the process ended; every byte is flipped once."""
+    pl.DataFrame({"id": ["a", None], "rank": [1, None]}).write_parquet(file := io.BytesIO())
+    data = file.getvalue()
+    for at in range(len(data)):
+        (tmp_path / "ledger.parquet").write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        assert survives(lambda: read_ledger(tmp_path)) is None  # it lacks columns, if it can be read
+
+
+def test_dates_that_python_does_not_have(tmp_path):
+    """A date in the year 93838 is a text."""
+    path = tmp_path / "x.parquet"
+    far = pl.Series([0, 33_554_432]).cast(pl.Date)
+    pl.DataFrame({"instruction": ["a", "b"], "output": ["c", "d"], "when": far}).write_parquet(path)
+    assert read_rows([path], task_column="when").frame["task"].to_list() == ["1970-01-01", "+93838-12-01"]
+    assert documents(path)[0].frame.height == 2
