@@ -266,10 +266,11 @@ def test_options_that_change_no_result_may_differ(interrupted, capsys):
     assert "resumes" in capsys.readouterr().err
 
 
-def test_a_damaged_piece_is_computed_again(interrupted):
-    """A piece that is cut off is passed over."""
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:-99] + bytes(99), lambda data: b""])
+def test_a_damaged_piece_is_computed_again(damage, interrupted):
+    """A piece that a power cut has left without its end, or with zeros there, is passed over."""
     for piece in Path(".out.checkpoint").rglob("*.piece"):
-        piece.write_bytes(piece.read_bytes()[:-9])
+        piece.write_bytes(damage(piece.read_bytes()))
     assert run(app, _select("--resume")) == 0
     kept = Path("out/train.jsonl").read_bytes()
     assert run(app, _select("--force")) == 0
