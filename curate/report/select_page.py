@@ -25,6 +25,7 @@ from curate.report.page import figures, folded, items, page, table, text
 from curate.report.select_data import LABEL, colours, curve_end, drawn_rows, embedded, listed_rows
 from curate.report.svg import Axis, Band, Line, Shape, chart
 
+_ATLAS = "With search and filters over all points: uvx embedding-atlas map.parquet --x x --y y --text text"
 _SHOWN = 40  # clusters, tasks or values; report.json has all
 
 
@@ -94,7 +95,8 @@ def _map(report: Mapping[str, Any], points: pl.DataFrame, drawn: pl.DataFrame) -
         '<div class="controls"><label>Colour <select id="colour"><option value="">picks</option>'
         f'{ways}</select></label><span><button id="in" aria-label="zoom in">+</button> '
         '<button id="out" aria-label="zoom out">−</button> <button id="whole" disabled>whole map</button></span></div>'
-        f'<div id="told" aria-live="polite"></div>{text(said, soft=True)}<div class="curve">{_curves(report)}</div>'
+        f'<div id="told" aria-live="polite"></div>{text(said, _ATLAS, soft=True)}'
+        f'<div class="curve">{_curves(report)}</div>'
     )
 
 

@@ -99,6 +99,7 @@ def test_the_map_is_a_file_for_viewers_too(selection, written):
     assert points.select("x", "y").null_count().row(0) == (0, 0)
     assert set(points["drop_reason"].drop_nulls()) == {"outlier"}
     assert points.filter("selected").sort("rank")["id"].to_list() == selection.rows["id"].to_list()
+    assert "embedding-atlas map.parquet --x x --y y --text text" in (written / "report.html").read_text()
     assert {"text", "response", "cluster_title", "source", "task", "distance", "n_tokens"} <= set(points.columns)
 
 
