@@ -23,6 +23,7 @@ from curate.config import (
     strict_option,
     workers_option,
 )
+from curate.engine import LOCAL
 from curate.errors import UsageError
 
 LEVELS = ("none", "exact", "near")
@@ -135,6 +136,9 @@ class TokensConfig:
                 "--sample counts a part of the corpus: it drops and writes nothing",
                 "Leave out --sample, or --write, --save-index, --drop-lines and --against.",
             )
+
+        if self.sample is not None and self.engine != LOCAL:
+            raise UsageError("--sample reads its part on this machine", "Leave out --sample or --engine.")
 
     @property
     def counts(self) -> bool:

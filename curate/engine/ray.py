@@ -52,7 +52,7 @@ def connect(address: str | None, workers: int) -> None:
     one_thread = {"env_vars": dict.fromkeys(_THREADS, "1")}  # in each worker: there are as many workers as CPUs
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "runtime_env": one_thread}
     try:
-        if address is None:
+        if not address:
             ray.init(num_cpus=workers, include_dashboard=False, **quiet)
         else:
             if (place := address.removeprefix("ray://")) != "auto":  # Ray would try for minutes
@@ -60,7 +60,7 @@ def connect(address: str | None, workers: int) -> None:
                 socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(address=address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
-        where = "can be started on this machine" if address is None else f"answers at {address}"
+        where = "can be started on this machine" if not address else f"answers at {address}"
         raise CurateError(
             f"no Ray cluster {where}: {next(iter(str(error).splitlines()), type(error).__name__)}",
             "Start one with: ray start --head, or leave out --address to use this machine alone.",

@@ -26,6 +26,7 @@ def nodes() -> Iterator[Any]:
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         cluster.add_node(**small)
+        ray.shutdown()  # what an earlier test may have started
         connect(cluster.address, workers=2)
         yield cluster
     finally:
