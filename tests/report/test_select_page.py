@@ -219,6 +219,7 @@ def test_the_keyboard_reaches_all_controls(page):
     for _ in range(6):
         page.press("Tab")
         reached.append(page.run("return document.activeElement.id"))
+        assert page.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert reached == ["map", "colour", "in", "out", "kind", "search"]  # "whole map" is off while it is shown
     page.run("map.focus()")
     page.press("+")
