@@ -337,6 +337,16 @@ def test_what_is_finished_is_said_to_be(command, place, capsys):
     assert _results(set()) == before
 
 
+def test_a_kill_after_the_last_rename_leaves_a_finished_result(interrupted, capsys):
+    """Where the result is there, what is kept beside it is of no use, and goes."""
+    shutil.copytree(".out.checkpoint", "kept")
+    assert run(app, _select("--resume")) == 0
+    shutil.move("kept", ".out.checkpoint")
+    assert run(app, _select("--resume")) == 0
+    assert "is finished already" in capsys.readouterr().err
+    assert not Path(".out.checkpoint").exists()
+
+
 def test_python_is_told_what_is_finished(place):
     """From Python a finished result is an exception that names its report."""
     options = {"count": 20, "filters": "none", "out": "out", "resume": True}

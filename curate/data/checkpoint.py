@@ -98,16 +98,17 @@ class Checkpoint:
         assert self.directory is not None
         if self.key is None:
             return False
-        if (was := _read_key(self.directory / KEY)) is not None:
-            if was != self.key:
-                raise UsageError(f"--resume: {difference(was, self.key)}", "Start anew without --resume.")
-            return True
-        was = _read_key(finished)
-        if was == self.key:
+        made, interrupted = _read_key(finished), _read_key(self.directory / KEY)
+        if made == self.key:
+            shutil.rmtree(self.directory, ignore_errors=True)  # of a run that was killed at its very end
             raise AlreadyFinished(f"{target} is finished already: there is nothing to resume", report)
-        if was is not None and not force:
+        if interrupted is not None:
+            if interrupted != self.key:
+                raise UsageError(f"--resume: {difference(interrupted, self.key)}", "Start anew without --resume.")
+            return True
+        if made is not None and not force:
             raise UsageError(
-                f"--resume: {difference(was, self.key)}", "Give another --out, or start anew with --force."
+                f"--resume: {difference(made, self.key)}", "Give another --out, or start anew with --force."
             )
         return False
 
@@ -205,7 +206,7 @@ def _read(path: Path) -> list[Any] | None:
             if name in LIBRARIES:
                 import_module(name)
         return [_grown(header["value"], arrays)]
-    except (OSError, ValueError, EOFError, KeyError, TypeError, IndexError):
+    except Exception:  # numpy has many words for a file that a power cut has damaged
         return None
 
 
@@ -235,7 +236,7 @@ def _flat(value: Any, arrays: list[Any]) -> Any:
     if isinstance(value, bytes | bytearray):
         arrays.append(_numpy().frombuffer(value, "u1"))
         return {"\0bytes": len(arrays) - 1}
-    if type(value).__name__ == "ndarray":
+    if type(value).__name__ == "ndarray":  # a source without arrays does without numpy
         arrays.append(value)
         return {"\0array": len(arrays) - 1}
     return value

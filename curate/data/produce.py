@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from curate.data.checkpoint import key_of
+from curate.data.checkpoint import Checkpoint, key_of
 from curate.data.manifest import OutputDirectory
 from curate.errors import UsageError
 from curate.report.progress import Stages
@@ -35,8 +35,7 @@ def produce(
         stages.begin(out.kept)
         try:
             _tell(stages, out.kept, resume=config.resume)
-            # A result does not tell how often its run was interrupted.
-            result = story(inputs, replace(config, resume=False), stages)
+            result = story(inputs, replace(config, resume=False), stages)  # it tells no interruptions
             with stages("write"):
                 result.write_into(out.path)
             for note in result.report["notes"]:
@@ -53,7 +52,7 @@ def produce(
     return result
 
 
-def _tell(stages: Stages, kept: Any, *, resume: bool) -> None:
+def _tell(stages: Stages, kept: Checkpoint, *, resume: bool) -> None:
     """Say where a run starts."""
     pieces = kept.count()
     if not resume:
