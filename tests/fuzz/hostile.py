@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from curate.errors import CurateError
 
 T = TypeVar("T")
-SECONDS = 20  # for one case, which takes milliseconds: more is a hang
+SECONDS = 60  # for one case, which takes milliseconds, and seconds where kernels are compiled: more is a hang
 HERE = Path(tempfile.mkdtemp(prefix="curate-fuzz-"))
 
 fuzz = settings(

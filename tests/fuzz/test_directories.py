@@ -16,6 +16,7 @@ from rich.console import Console
 from curate.corpus.count import count_tokens
 from curate.data.manifest import OutputDirectory
 from curate.diff import compare
+from curate.rebuild import rebuild
 from curate.report.console import print_sections
 from curate.report.diff import diff_page, print_diff
 from curate.sft.select import select_rows
@@ -95,6 +96,7 @@ def test_directories(finished, data):
     if verified is not None:
         orjson.dumps(verified)
         printed(render_verified(verified))
+    survives(lambda: rebuild(str(at)))
     diff = survives(lambda: compare(str(HERE / kind), str(at)))
     if diff is not None:
         orjson.dumps(diff)
