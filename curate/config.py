@@ -278,7 +278,7 @@ def engine_option() -> Any:
 def address_option() -> Any:
     """Declare --address."""
     return option(
-        "Ray cluster to use: auto, HOST:PORT or ray://HOST:PORT [default: one of --workers CPUs, started here]",
+        "Ray cluster to use: auto, or HOST:PORT [default: one of --workers CPUs, started here for this run]",
         metavar="ADDRESS",
     )
 

@@ -34,11 +34,17 @@ _held: dict[str, Callable[[Any], Iterator[Any]]] = {}  # in a worker: what it do
 
 
 def connect(address: str | None, workers: int) -> None:
-    """Connect to the cluster at `address` (auto, host:port, ray://…), or start one of `workers` CPUs on this machine.
+    """Connect to the cluster at `address` (auto, or host:port), or start one of `workers` CPUs on this machine.
 
     The connection stays for further calls and ends with this process; one that is there already is used as it is.
-    Raises MissingExtra where Ray is not installed, CurateError where no cluster answers.
+    Raises MissingExtra where Ray is not installed, CurateError where no cluster answers, UsageError for ray://, whose
+    client does not hand out results one by one.
     """
+    if address and address.startswith("ray://"):
+        raise UsageError(
+            f"--address {address}: a run has to be started on a node of the cluster",
+            "Log in there, or use: ray job submit. Then give --address auto.",
+        )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of what will come
     try:
@@ -55,14 +61,15 @@ def connect(address: str | None, workers: int) -> None:
         if not address:
             ray.init(num_cpus=workers, include_dashboard=False, **quiet)
         else:
-            if (place := address.removeprefix("ray://")) != "auto":  # Ray would try for minutes
-                host, _, port = place.rpartition(":")
+            if address != "auto":  # Ray would try for minutes
+                host, _, port = address.rpartition(":")
                 socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(address=address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
         where = "can be started on this machine" if not address else f"answers at {address}"
+        why = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
         raise CurateError(
-            f"no Ray cluster {where}: {next(iter(str(error).splitlines()), type(error).__name__)}",
+            f"no Ray cluster {where}: {why}",
             "Start one with: ray start --head, or leave out --address to use this machine alone.",
         ) from error
 

@@ -116,7 +116,9 @@ def test_without_ray_the_install_line_is_told(monkeypatch):
 
 
 def test_no_cluster_at_an_address_is_told():
-    """An address where nothing answers ends in one error."""
+    """An address where nothing answers ends in one error, and so does one of a client."""
+    with pytest.raises(UsageError, match="on a node of the cluster"):
+        engine.connect("ray://head:10001", 2)
     code = "from curate.engine.ray import connect; connect('127.0.0.1:9', 2)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert "CurateError: no Ray cluster answers at 127.0.0.1:9" in done.stderr
