@@ -135,6 +135,7 @@ def kills(command: str, count: int, inputs: set[str]) -> dict[str, object]:
         tally["different"] += found != wanted
         tally["lost"] += (lines(wanted) - lines(found)).total()
         tally["doubled"] += (lines(found) - lines(wanted)).total()
+        print(command, number + 1, dict(tally), file=sys.stderr, flush=True)
     row = {"command": command, "seconds": round(seconds, 1), "kills": count, **{name: tally[name] for name in COLUMNS}}
     print("  ".join(f"{value!s:>12}" for value in row.values()), flush=True)
     return row
