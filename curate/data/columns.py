@@ -34,8 +34,9 @@ JOINT = "\n\n"  # between the columns or turns of one document
 
 # What polars writes for values that are no text; half a surrogate pair is a null character to it.
 _NO_TEXT = r"^(?:-?[0-9][0-9.eE+-]*|true|false)$|^[\[{]"
-_PACKED = (b"\x1f", b"x", b"(")  # as gzip, zlib and zstd begin: polars would unpack it, without a bound; no object does
 _NO_ID = r"^-?[0-9]{19,}$|^-?[0-9]*[.eE][0-9.eE+-]*$|^[\[{]"
+
+_PACKED = (b"\x1f", b"x", b"(")  # as gzip, zlib and zstd begin: polars would unpack it, without a bound; no object does
 
 
 class Wanted(NamedTuple):

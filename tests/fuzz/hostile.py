@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import atexit
 import gzip
 import json
 import os
+import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,7 @@ from curate.errors import CurateError
 T = TypeVar("T")
 SECONDS = 60  # for one case, which takes milliseconds, and seconds where kernels are compiled: more is a hang
 HERE = Path(tempfile.mkdtemp(prefix="curate-fuzz-"))
+atexit.register(shutil.rmtree, HERE, ignore_errors=True)
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_CASES", "150")),
@@ -161,7 +164,7 @@ def changed(documents: Sequence[Any], *names: str) -> st.SearchStrategy[Any]:
     return change()
 
 
-def _places(value: Any) -> Any:
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield (parent, key) of every value inside `value`."""
     keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     for key in keys:

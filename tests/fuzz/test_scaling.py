@@ -82,7 +82,7 @@ def test_runs(data, law):
 def test_curves(data):
     """A log of any content is fitted or refused."""
     path = put("curve.csv", data)
-    plain(survives(lambda: fit_law(path, law="curve", bootstrap=20)))
+    plain(survives(lambda: fit_law(path, law="curve", bootstrap=0)))
 
 
 @fuzz
