@@ -5,8 +5,8 @@
 Rows are embedded by `lexical` (the prompt). Columns: seconds of the pick alone (one run), and of all cores together;
 covering radius and mean distance to the nearest selected row (lower covers more); facility location, the mean over all
 rows of the largest cosine to a selected one (higher covers more); median answer in bytes. None of them says what a
-model learns from the rows. `k-center` is the default of `curate select`, clusters and cores; `one pool` is
-K-Center-Greedy alone.
+model learns from the rows. `facility-location` and `k-center` pick in k/2 clusters, as `curate select` does (the time
+of K-means is theirs), the others from one pool.
 """
 
 from __future__ import annotations
@@ -40,11 +40,16 @@ def read(path: str) -> tuple[np.ndarray, np.ndarray]:
     return embedder.embed(texts), np.array([len(row["output"].encode()) for row in rows])
 
 
-def default(X: np.ndarray, k: int, workers: int) -> np.ndarray:
-    """Select as `curate select` does by default."""
+def in_clusters(strategy: str, X: np.ndarray, k: int, workers: int) -> np.ndarray:
+    """Select as `curate select` does by default, or with `--strategy k-center`."""
     found = spherical_kmeans(X, -(-k // 2), seed=0, workers=workers)
     quotas = quota.one_each_then_fill(np.bincount(found.labels).tolist(), k)
-    return pick_in_clusters(X, found.labels, found.similarity, quotas, core=0.25, workers=workers).rows
+    if strategy == "k-center":
+        return pick_in_clusters(X, found.labels, found.similarity, quotas, core=0.25, workers=workers).rows
+    return strategies.pick_in_groups(
+        strategies.load(strategy), X, found.labels, quotas, [""] * len(quotas), lengths=found.labels, seed=0,
+        workers=workers,
+    ).rows  # fmt: skip
 
 
 def measure(X: np.ndarray, lengths: np.ndarray, rows: np.ndarray, workers: int) -> dict[str, float]:
@@ -65,23 +70,26 @@ def main() -> None:
     parser.add_argument("pool")
     parser.add_argument("--counts", default="260,2600")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", default="", help="part of the name of the strategies to measure")
     options = parser.parse_args()
     X, lengths = read(options.pool)
     X = np.ascontiguousarray(X)
     workers = options.workers
     picks: dict[str, Callable[[int], np.ndarray]] = {
-        "k-center": lambda k: default(X, k, workers),
-        "one pool": lambda k: k_center_greedy(X, k, workers=workers).indices,
+        "facility-location": lambda k: in_clusters("facility-location", X, k, workers),
+        "k-center": lambda k: in_clusters("k-center", X, k, workers),
+        "k-center, one pool": lambda k: k_center_greedy(X, k, workers=workers).indices,
     }
     for name in strategies.names():
         if (pick := strategies.load(name)) and name != "random":
-            picks[name] = lambda k, pick=pick: pick(X, k, lengths=lengths, workers=workers).rows
+            label = "facility, one pool" if name == "facility-location" else name
+            picks[label] = lambda k, pick=pick: pick(X, k, lengths=lengths, workers=workers).rows
             pick(X[:100], 1, lengths=lengths[:100])  # compiles what is to be compiled
     result = []
     for k in map(int, options.counts.split(",")):
         print(f"\n{len(X):,} × {X.shape[1]}, k = {k:,}")
         print("strategy".ljust(20), *(f"{name:>15}" for name in COLUMNS))
-        for name, select in picks.items():
+        for name, select in [(name, select) for name, select in picks.items() if options.only in name]:
             start, busy = time.perf_counter(), time.process_time()
             rows = select(k)
             spent = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - busy}

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from curate.data import quota
+from curate.sft import strategies
 from curate.sft.embed import load
 from curate.sft.groups import cluster_count, similarity_to_distribution_center
 from curate.sft.kmeans import spherical_kmeans
@@ -43,12 +44,23 @@ def task_center(X: np.ndarray, tasks: np.ndarray, quotas: list[int], seed: int) 
     return pick_in_clusters(X, tasks, similarity, quotas, core=1, workers=2).rows
 
 
+def facility_location(X: np.ndarray, tasks: np.ndarray, quotas: list[int], seed: int) -> np.ndarray:
+    """Pick as `--task-column` does by default: the rows of each task to which its rows are most similar."""
+    pick, names, lengths = strategies.load("facility-location"), [""] * len(quotas), np.zeros(len(X), dtype=np.int64)
+    return strategies.pick_in_groups(pick, X, tasks, quotas, names, lengths=lengths, seed=0, workers=2).rows
+
+
 def in_core(X: np.ndarray, tasks: np.ndarray, quotas: list[int], seed: int) -> np.ndarray:
-    """Pick as `--task-column` does by default: the core of each task, from the row nearest to its mean."""
+    """Pick as `--task-column --strategy k-center` does: the core of each task, from the row nearest to its mean."""
     return pick_in_clusters(X, tasks, similarity_to_mean(X, tasks), quotas, core=0.25, workers=2).rows
 
 
-RULES: dict[str, Rule] = {"random in tasks": at_random, "task-center": task_center, "k-center, core ¼": in_core}
+RULES: dict[str, Rule] = {
+    "random in tasks": at_random,
+    "task-center": task_center,
+    "k-center, core ¼": in_core,
+    "facility-location": facility_location,
+}
 
 
 def main() -> None:

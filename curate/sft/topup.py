@@ -2,7 +2,7 @@
 
 A row of the pool that says the same as an old row (white space and Unicode normal form do not count) is dropped as
 `have`. Old rows that are not in the pool count as well: all old rows are embedded and clustered with the pool, quotas
-are those of old and new rows together, and K-Center-Greedy goes on from the old rows of a group as from picks.
+are those of old and new rows together, and a strategy goes on from the old rows of a group as from picks.
 
 The old file is read by its own keys, without `--map`. The task of an old row is that of its copies in the pool, for a
 written selection has no column of tasks; where rows are picked within tasks, an old row without one counts nowhere.

@@ -1,13 +1,13 @@
-"""Strategies to compare K-Center-Greedy with, and how `--strategy NAME` is understood.
+"""Strategies: the rules by which rows are picked, and how `--strategy NAME` is understood.
 
 A strategy is a module here with a function `pick(X, k, *, lengths, seed, workers)` that returns `Chosen`: exactly k
 rows, the same for any number of workers. A module is found by its name (`facility-location` is `facility_location.py`);
 one whose name begins with `_` is no strategy.
 
-`k-center`, the default of `curate select`, and `task-center` are no modules here: they pick in K-means clusters or from
-their centres (`curate/sft/pick.py`, `curate/sft/groups.py`). The others choose from one pool, or within each task where
-tasks are named, for each of them has a notion of its own of what clusters are for. Tasks share out the budget as they
-do for `k-center`.
+`facility-location`, the default of `curate select`, chooses within K-means clusters: each pair of rows in a cluster is
+looked at, and not each of the pool. `k-center` and `task-center` are no modules here: they pick in clusters or from
+their centres (`curate/sft/pick.py`, `curate/sft/groups.py`). The others choose from one pool, for each of them has a
+notion of its own of what clusters are for. Where tasks are named all choose within tasks, by the same quotas.
 """
 
 from __future__ import annotations

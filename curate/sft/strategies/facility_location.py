@@ -1,7 +1,8 @@
 """Facility location: the rows to which all rows are most similar, f(S) = Σ_i max(0, max over s in S of cos(x_i, x_s)).
 
 Picked greedily, exactly, and without an n × n matrix (`_cover.py`). Cosines below 0 count as 0, so that f starts at 0
-and the greedy's bound holds. Libraries of the field (apricot, submodlib) hold all n² similarities.
+and the greedy's bound holds. Libraries of the field (apricot, submodlib) hold all n² similarities. `curate select` asks
+for each cluster by itself, which takes n²/K cosines a pass for K clusters of one size.
 """
 
 from __future__ import annotations
