@@ -255,7 +255,7 @@ def test_another_run_is_not_resumed(interrupted, change, more, said, capsys):
 
 def test_another_version_does_not_resume(interrupted, capsys, monkeypatch):
     """What another version of a library computed is not mixed with what this one does."""
-    monkeypatch.setattr(checkpoint, "version", lambda name: "0.1")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.1")
     assert run(app, _select("--resume")) == 2
     assert "is 0.1" in capsys.readouterr().err
 

@@ -24,7 +24,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -58,6 +57,8 @@ def _is_local(name: str) -> bool:
 
 
 def _installed() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
     from curate import __version__
 
     found = {"curate": __version__, "python": sys.version.split()[0]}
