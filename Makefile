@@ -16,6 +16,7 @@ check: $(VENV)/installed-dev browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/properdocs build --strict --quiet
 	$(BIN)/python -m pytest
 
 # The tests of the pages run in Chromium, and are skipped where there is none. In a container of CI we are root on Debian.

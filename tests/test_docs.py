@@ -84,6 +84,35 @@ def test_every_dependency_has_a_line_of_why():
         assert re.search(rf"\b{name}\b", text), name
 
 
+def test_licences_are_those_of_what_is_installed():
+    """docs/licences.md has what pyproject.toml asks for and whatever is under the MPL; nothing is under the GPL."""
+    shown = dict(re.findall(r"^\| (\S+) \| (.*?) \|", (ROOT / "docs/licences.md").read_text(), re.M))
+    family = re.compile("Apache|BSD|MIT|MPL|Mozilla")  # spellings differ from one release of a package to the next
+    generator = _generator()
+    for name, askers in generator.brought().items():
+        licence = generator.licence(name)
+        assert "GPL" not in licence, name
+        if askers[0].startswith("curate") or re.search("MPL|Mozilla", licence):
+            now, then = (set(family.findall(text)) for text in (licence, shown[name]))
+            assert now == then, f"{name}: {licence}; run: python docs/generate.py"
+
+
+def test_every_page_is_in_the_index():
+    """docs/index.md, where the site begins, links to every other page."""
+    links = re.findall(r"\]\(([\w.]+)\)", (ROOT / "docs/index.md").read_text())
+    assert sorted([*links, "index.md"]) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
+def test_the_changelog_keeps_its_form():
+    """Releases stand newest first, each with its date; their changes stand under the six headings of the form."""
+    headings = re.findall(r"^##.*", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    releases = [heading for heading in headings if heading.startswith("## ")]
+    assert releases[0] == "## [Unreleased]"
+    assert all(re.fullmatch(r"## \[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", release) for release in releases[1:])
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert {heading.removeprefix("### ") for heading in headings if heading not in releases} <= kinds
+
+
 def test_the_project_names_no_machine():
     """No tracked text holds a path of a developer's machine."""
     import subprocess
