@@ -78,8 +78,9 @@ def scan(
         bundles = _checked(ahead(corpus.bundles(), 1), measure, found)
         results = map_threads(kept_measure(measure, stages.kept), enumerate(bundles), config.workers)
     else:
+        holding = _holding(found, size_of(corpus), config, plan, directory)
         next(_checked(replace(corpus, streams={}, wanted={}, seen=set()).bundles(), measure, found), None)
-        results = measure_spans(corpus, measure, found.spans, _holding(found, corpus, config, plan, directory))
+        results = measure_spans(corpus, measure, found.spans, holding)
     probe = Probe(None if stages.kept.resumed else total, plan, directory)  # what is kept tells nothing of the rest
     for measured in results:
         _take_in(found, measured)
@@ -90,12 +91,12 @@ def scan(
     return found
 
 
-def _holding(found: Scan, corpus: Corpus, config: TokensConfig, plan: Budget, directory: Path) -> Holding | None:
-    """Let records stay with the workers where they would not fit into the memory of this machine (None: they come)."""
+def _holding(found: Scan, size: int, config: TokensConfig, plan: Budget, directory: Path) -> Holding | None:
+    """Let records stay with the workers where those of files of `size` bytes would not fit here (None: they come)."""
     if found.index is None or config.dedup != "near" or config.against or config.save_index:
         return None
     assert found.lines is not None and found.paragraphs is not None  # noqa: PT018
-    if size_of(corpus) < plan.duplicates + plan.lines:  # about a byte of records for each byte of text
+    if size < plan.duplicates + plan.lines:  # about a byte of records for each byte of text
         return None
     return Holding(found.index, found.lines, found.paragraphs, directory)
 

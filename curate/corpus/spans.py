@@ -58,6 +58,10 @@ def measure_spans(
         span = todo[len(spans)]
         if isinstance(result, Measured):
             bundles += 1
+            for tokenizer, verified in zip(measure.tokenizers, result.verified, strict=True):
+                if verified.mismatches:  # found by a worker's copy
+                    differ = f"{verified.mismatches} of {verified.documents} texts of the sample"
+                    tokenizer.use_reference(f"gigatoken differed on {differ}")
             yield _placed(result, done, lines[span.first])
         elif not isinstance(result, Finished):
             held.append(result)

@@ -23,6 +23,7 @@ from curate.data.records import BOM, Piece, line_pieces
 from curate.errors import CurateError, UsageError
 
 SPAN_BYTES = 64 << 20
+MOST_SPANS = 2000  # of a large corpus spans are longer: what is sorted is cut into as many parts as spans, squared
 
 
 class Span(NamedTuple):
@@ -48,16 +49,14 @@ class Read(NamedTuple):
 
 
 def cut(corpus: Corpus, span_bytes: int | None = None) -> list[Span]:
-    """Cut a corpus into spans of about `span_bytes`; where the text is in a file that is cut goes to `corpus.wanted`.
+    """Cut a corpus into spans of about `span_bytes` (None: by its size), small files together.
 
-    Raises UsageError for stdin, which other machines cannot read.
+    Where the text is in a file that is cut goes to `corpus.wanted`. Raises as `size_of`.
     """
-    span_bytes = span_bytes or SPAN_BYTES
+    span_bytes = span_bytes or max(SPAN_BYTES, size_of(corpus) // MOST_SPANS)
     spans: list[Span] = []
     size = span_bytes  # of the last span: nothing is added to a full one
     for index, item in enumerate(corpus.items):
-        if item.kind == "stdin":
-            raise UsageError("- (stdin) cannot be read by the workers of a cluster", "Write it to a file first.")
         more = _size(item)
         if more > span_bytes and (start := _first_line(corpus, index)) is not None:
             cuts = [start, *range(span_bytes, more, span_bytes), more]
@@ -73,11 +72,13 @@ def cut(corpus: Corpus, span_bytes: int | None = None) -> list[Span]:
 
 
 def size_of(corpus: Corpus) -> int:
-    """Return the bytes of all files, as they are packed."""
+    """Return the bytes of all files, as they are packed; UsageError for stdin, which other machines cannot read."""
     return sum(map(_size, corpus.items))
 
 
 def _size(item: Input) -> int:
+    if item.kind == "stdin":
+        raise UsageError("- (stdin) cannot be read by the workers of a cluster", "Write it to a file first.")
     if item.kind == "object":
         return 0
     if item.kind == "hub":
