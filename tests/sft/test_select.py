@@ -348,8 +348,10 @@ def test_clusters_fitted_on_a_sample_are_said(monkeypatch):
 
 @pytest.mark.parametrize("options", [{"core": 0.25}, {"core": 1}, {"scope": "global"}])
 def test_scopes_deliver_the_budget(sample, options):
-    """One pool or clusters, core or whole: the budget is delivered, by centre samples and k-center picks."""
-    selection = curate.select_rows(SAMPLE, count=40, workers=1, **options)
+    """One pool or clusters, core or whole: the budget is delivered, by the default and by k-center."""
+    default = curate.select_rows(SAMPLE, count=40, workers=1, **options)
+    assert default.rows.height == 40 == default.report["picks"]["by_rule"]
+    selection = curate.select_rows(SAMPLE, count=40, strategy="k-center", workers=1, **options)
     picks = selection.report["picks"]
     assert selection.rows.height == 40 == sum(picks[name] for name in ("centre_samples", "k_center", "coincident"))
     assert picks["k_center"] > 0
