@@ -134,7 +134,7 @@ def read_parquet(data: bytes, columns: Sequence[str] | None = None) -> pl.DataFr
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(data), columns=columns)
+        table = pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
         table.validate(full=True)
         return _frame(table)
     except (pa.ArrowException, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:

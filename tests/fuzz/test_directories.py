@@ -52,6 +52,9 @@ def finished() -> dict[str, dict[str, bytes]]:
         shutil.rmtree(HERE / name, ignore_errors=True)
     select_rows(str(pool), count=3, out=str(HERE / "select"))
     count_tokens(str(pool), out=str(HERE / "tokens"), dedup="exact", tokenizer="none")
+    for name in ("select", "tokens"):
+        assert compare(str(HERE / name), str(HERE / name))["command"] == name  # what is whole is no refusal
+    assert life_of(str(HERE / "select"), pl.read_parquet(HERE / "select/ledger.parquet")["id"][0])["id"]
     return {
         name: {
             str(file.relative_to(HERE / name)): file.read_bytes()
