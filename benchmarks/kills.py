@@ -45,12 +45,12 @@ min_score = 1
 [[step]]
 name = "count"
 run = "tokens"
-inputs = ["{rows}", "corpus.jsonl"]
-chunk_size = "256KB"
+inputs = ["{rows}"]
+chunk_size = "64KB"
 [[step]]
 run = "select"
-inputs = ["pool.jsonl"]
-count = 50
+inputs = ["{rows}"]
+count = 20
 """
 COMMANDS = {
     "tokens": ["tokens", "corpus.jsonl", "--chunk-size", "256KB", "--write", "jsonl", "--out", "out"],
