@@ -20,6 +20,7 @@ import socket
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -135,12 +136,13 @@ def map_held(fn: Callable[[Any, Any], Any], held: Sequence[Any], chunks: Iterabl
     """Yield `fn(value, chunk)` for each held value and its chunk, in order, computed where the value is."""
     import ray
 
-    task, pending = ray.remote(fn), deque[Any]()
-    for ref, chunk in zip(held, chunks, strict=True):
-        pending.append(task.remote(ref, chunk))
-        if len(pending) > 2 * resource("CPU"):
-            yield ray.get(pending.popleft())
-    yield from map(ray.get, pending)
+    task, flight, pending = ray.remote(fn), 2 * max(resource("CPU"), 1), deque[Any]()
+    with _told("what they hold"):
+        for ref, chunk in zip(held, chunks, strict=True):
+            pending.append(task.remote(ref, chunk))
+            if len(pending) == flight:
+                yield ray.get(pending.popleft())
+        yield from map(ray.get, pending)
 
 
 def sort(tables: Sequence[Any], key: str, fn: Callable[[Any], Any]) -> Callable[[], Iterator[Any]]:
@@ -156,24 +158,37 @@ def sort(tables: Sequence[Any], key: str, fn: Callable[[Any], Any]) -> Callable[
         context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
-    with ray.data.DataContext.current(context):
+    with ray.data.DataContext.current(context), _told("sorting"):
         rows = ray.data.from_arrow_refs(list(tables)).sort(key)
         found = rows.map_batches(fn, batch_size=None, batch_format="pyarrow").materialize()
-    return partial(found.iter_batches, batch_size=None, batch_format="pyarrow")
+
+    def sorted_tables() -> Iterator[Any]:
+        with _told("what is sorted"):
+            yield from found.iter_batches(batch_size=None, batch_format="pyarrow")
+
+    return sorted_tables
+
+
+@contextmanager
+def _told(work: str) -> Iterator[None]:
+    """Say what could not be done, although it was tried again."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except RayError as error:
+        raise CurateError(
+            f"the workers for {work} died: {type(error).__name__}",
+            "Out of memory? Let fewer run at once: --workers 1, or fewer CPUs for each node of the cluster.",
+        ) from error
 
 
 def _results(number: int, results: Any) -> Iterator[Any]:
     import ray
-    from ray.exceptions import RayError
 
     for ref in results:
-        try:
+        with _told(f"chunk {number}"):
             value = pickle.loads(ray.get(ref))
-        except RayError as error:
-            raise CurateError(
-                f"the workers for chunk {number} died: {type(error).__name__}",
-                "Out of memory? Let fewer run at once: --workers 1, or fewer CPUs for each node of the cluster.",
-            ) from error
         if isinstance(value, CurateError):
             raise value
         yield next(results) if value is Held else value

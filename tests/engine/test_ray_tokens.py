@@ -84,7 +84,9 @@ class _Disturbed(Stages):
             self._disturb = None
 
 
-def written(corpus: Path, out: Path, config: TokensConfig, stages: Stages | None = None) -> tuple[dict[str, Any], Any]:
+def written(
+    corpus: Path | str, out: Path, config: TokensConfig, stages: Stages | None = None
+) -> tuple[dict[str, Any], Any]:
     """Return the report and the bytes of all files of a count."""
     result = count([str(corpus)], config, stages)
     result.write(out)
@@ -160,6 +162,15 @@ def test_a_node_lost_in_the_middle_changes_nothing(cluster, corpus, small_spans,
     local = written(corpus, tmp_path / "local", config)
     disturbed = _Disturbed(lambda: cluster.remove_node(node, allow_graceful=False))
     assert written(corpus, tmp_path / "ray", replace(config, engine="ray"), disturbed) == local
+
+
+def test_urls_are_read_by_the_workers(cluster, corpus, small_spans, tmp_path):
+    """A URL is opened where it is read, in ranges too."""
+    config = TokensConfig(tokenizer=("none",), workers=2, write="jsonl", out="unused")
+    url = f"file://{corpus}/*.jsonl"
+    local = written(url, tmp_path / "local", config)
+    assert written(url, tmp_path / "ray", replace(config, engine="ray")) == local
+    assert local[0]["documents"]["read"] > 600
 
 
 def test_a_file_that_changes_is_told(cluster, corpus, small_spans, tmp_path):
