@@ -113,7 +113,7 @@ def test_what_was_asked_differently_is_told():
     diff = compare("a", "b")
     assert diff["options"] == {
         "count": {"a": 12, "b": 14}, "holdout": {"a": 0, "b": 0.1}, "seed": {"a": 0, "b": 3},
-        "strategy": {"a": "k-center", "b": "random"},
+        "strategy": {"a": "facility-location", "b": "random"},
     }  # fmt: skip
     assert diff["inputs"] == {"changed": [], "only_a": ["first.jsonl"], "only_b": ["second.jsonl"]}
     assert diff["versions"] == {}
