@@ -55,13 +55,13 @@ def cut(corpus: Corpus, span_bytes: int | None = None) -> list[Span]:
     """
     span_bytes = span_bytes or max(SPAN_BYTES, size_of(corpus) // MOST_SPANS)
     spans: list[Span] = []
-    size = span_bytes  # of the last span: nothing is added to a full one
+    full = size = span_bytes + 1  # of the last span: to a full one nothing is added, not even an empty file
     for index, item in enumerate(corpus.items):
         more = _size(item)
         if more > span_bytes and (start := _first_line(corpus, index)) is not None:
             cuts = [start, *range(span_bytes, more, span_bytes), more]
             spans += [Span(index, index + 1, *ends) for ends in pairwise(cuts)]
-            size = span_bytes
+            size = full
         elif size + more > span_bytes:
             spans.append(Span(index, index + 1))
             size = more

@@ -188,6 +188,15 @@ def test_stdin_is_refused():
         spans.cut(open_corpus(["-"]))
 
 
+def test_small_files_share_a_span_and_large_ones_are_cut(tmp_path):
+    """Each source stands in spans once, and an empty one beside the range of another in neither."""
+    for name, size in {"a": 0, "b": 0, "c": 250, "d": 0, "e": 60, "f": 30, "g": 20}.items():
+        (tmp_path / f"{name}.jsonl").write_bytes(b'{"text": "x"}\n' * (size // 10))
+    spans_ = [tuple(span[:4]) for span in spans.cut(open_corpus([tmp_path]), 100)]
+    ranges = [(2, 3, start, min(start + 100, 350)) for start in range(0, 350, 100)]
+    assert spans_ == [(0, 2, 0, None), *ranges, (3, 5, 0, None), (5, 7, 0, None)]
+
+
 @pytest.mark.parametrize("size", [4, 5, 7, 50, 1000])
 def test_ranges_hold_each_line_once(tmp_path, size):
     """However a file is cut, its lines are read once each, in order, and know where they stand."""
