@@ -121,7 +121,7 @@ def test_the_cluster_gives_the_same_bytes(cluster, corpus, small_spans, tmp_path
 def test_records_that_stay_with_the_workers_give_the_same_bytes(cluster, corpus, tmp_path, monkeypatch):
     """As those of a corpus that is too large for one machine do; sorted by Ray, in many partitions."""
     monkeypatch.setattr(spill, "_PARTITION", 500)
-    monkeypatch.setattr(spans, "SPAN_BYTES", 80_000)
+    monkeypatch.setattr(spans, "SPAN_BYTES", 120_000)
     config = TokensConfig(tokenizer=("none",), workers=2, out="unused", write="jsonl", drop_lines=True)
     local = written(corpus, tmp_path / "local", config)
     monkeypatch.setattr(scan, "size_of", lambda _: 1 << 60)
