@@ -16,7 +16,8 @@ def outlive_terminal() -> None:
 
     Does nothing inside another program, whose streams and signals are its own.
     """
-    if (sys.stderr, sys.stdout) != (sys.__stderr__, sys.__stdout__) or threading.current_thread() is not threading.main_thread():
+    own_streams = (sys.stderr, sys.stdout) == (sys.__stderr__, sys.__stdout__)
+    if not own_streams or threading.current_thread() is not threading.main_thread():
         return
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.stderr = _tireless(sys.stderr)

@@ -48,7 +48,8 @@ def test_what_people_see_of_hostile_names(tmp_path):
     ]
     (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"\\u001b[2J\\u202e": 1}\n{"a\n')
     for command in (
-        ["select", name, "--count", "3", "--task-column", "task", "--balance", "task", "--filters", "none", "--out", "o"],
+        ["select", name, "--count", "3", "--task-column", "task", "--balance", "task", "--filters", "none",
+         "--out", "o"],
         ["tokens", name, "--out", "t", "--write", "jsonl"], ["source", "superni", name],
         ["verify", "o"], ["diff", "o", "o", "--html", "d.html"], ["why", "o", "0"], ["select", f"{name}x"],
     ):  # fmt: skip
