@@ -49,12 +49,12 @@ def measure_spans(
     With `holding` records and sets stay with the workers.
     """
     todo = cut(corpus)
+    shared = _shared(corpus)
     lines: Counter[int] = Counter()  # of the ranges before, by source
     held: list[Any] = []
     done = bundles = 0
-    for result in ray.stream_chunks(
-        _measure, enumerate(todo), partial(_held, _shared(corpus), measure, holding is not None)
-    ):
+    state = partial(_held, shared, measure, holding is not None)
+    for result in ray.stream_chunks(_measure, enumerate(todo), state):
         span = todo[len(spans)]
         if isinstance(result, Measured):
             bundles += 1
@@ -77,7 +77,7 @@ def measure_spans(
             corpus.seen |= read.seen
             corpus.streams |= read.streams
     parted = sorted({span.first for span in todo if span.stop is not None})
-    streams = ray.map_chunks(whole_stream, [corpus.items[source] for source in parted], workers=1)
+    streams = ray.map_chunks(whole_stream, [shared.items[source] for source in parted], workers=1)
     corpus.streams |= zip(parted, streams, strict=True)
 
 

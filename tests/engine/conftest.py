@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,7 @@ def nodes() -> Iterator[Any]:
 
     from curate.engine.ray import connect
 
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # a cluster that is started here tells nobody either
     small = {"num_cpus": 1, "object_store_memory": 200 << 20}
     soon = {"health_check_period_ms": 1000, "health_check_failure_threshold": 5}  # a lost node is missed in seconds
     head = small | {"include_dashboard": False, "_system_config": soon}
