@@ -6,7 +6,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: sample check browser clean
+.PHONY: sample check browser oldest clean
 
 sample: $(VENV)/installed
 	$(BIN)/curate select pipelines/sample_pool.jsonl --fraction 0.05 --task-column topic --scope cluster \
@@ -26,6 +26,17 @@ browser:
 		apt-get update -qq && apt-get install -qqy --no-install-recommends chromium chromium-driver >/dev/null \
 			|| echo "not installed: these tests will be skipped"; \
 	fi
+
+# The tests under the oldest versions that pyproject.toml allows, in an environment of its own: without model2vec, which
+# wants newer ones than all others do, and without pages and wheel, which are made by the newest.
+oldest:
+	$(PYTHON) -m venv out/oldest
+	out/oldest/bin/python -m pip -q install uv
+	VIRTUAL_ENV=out/oldest out/oldest/bin/uv pip install -q --resolution lowest-direct -c $(CONSTRAINTS) \
+		-e ".[offline,language,ray,sentencepiece]"
+	VIRTUAL_ENV=out/oldest out/oldest/bin/uv pip install -q pytest pytest-randomly hypothesis
+	VIRTUAL_ENV=out/oldest out/oldest/bin/uv pip install -q --no-deps "mistral-common>=1.13"
+	out/oldest/bin/python -m pytest --ignore=tests/test_docs.py --ignore=tests/test_wheel.py
 
 clean:
 	rm -rf $(VENV) out
