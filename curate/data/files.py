@@ -151,6 +151,8 @@ def _is_data(file: str, suffixes: tuple[str, ...]) -> bool:
     plain = name.removesuffix(".gz").removesuffix(".zst")
     if name in _SIDE_FILES or name in _OWN_FILES or name.endswith(".report.json"):
         return False
+    if name == "log.jsonl" and os.path.exists(os.path.join(os.path.dirname(file), "manifest.json")):
+        return False  # our own; elsewhere a log may well be data
     return plain.endswith(suffixes) or name.endswith(TABLE_SUFFIXES)
 
 

@@ -118,7 +118,7 @@ def test_workers_and_chunks_leave_no_trace(tmp_path, options):
 
 
 def files(directory: Path) -> dict[str, bytes]:
-    volatile = {"report.json", "report.html", "manifest.json"}
+    volatile = {"report.json", "report.html", "manifest.json", "log.jsonl"}
     found = sorted(path for path in directory.rglob("*") if path.is_file() and path.name not in volatile)
     return {str(path.relative_to(directory)): path.read_bytes() for path in found}
 
