@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -31,7 +32,7 @@ def print_selection(report: Mapping[str, Any], out: str | None, console: Console
     parts = [_rows(report), _how(report), *([_balance(report)] if report["balance"] else []), compared]
     console.print(Group(*[line for part in parts for line in (part, "")][:-1]))
     if out is not None:
-        rows = Text.assemble((f"\n{report['rows']['selected']:,} rows", "bold"), f" in {out}/train.jsonl")
+        rows = Text.assemble((f"\n{report['rows']['selected']:,} rows", "bold"), f" in {Path(out) / 'train.jsonl'}")
         console.print(rows, soft_wrap=True)
 
 
