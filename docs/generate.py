@@ -86,8 +86,9 @@ def licence(name: str) -> str:
     """Return a package's licence in the words of its own metadata: its expression, else its name, else its class."""
     about = distribution(name).metadata
     classes = [text.split(" :: ")[-1] for text in about.get_all("Classifier", []) if text.startswith("License ::")]
-    short = [text for text in (about["License-Expression"], about["License"]) if text and len(text) < 100]
-    return (short or classes or [str(about["License"]).split("\n")[0]])[0]
+    named = [about.get("License-Expression"), about.get("License")]  # by get: another reader of metadata may be loaded
+    short = [text for text in named if text and len(text) < 100]
+    return (short or classes or [str(named[1]).split("\n")[0]])[0]
 
 
 def _installed(name: str) -> bool:
