@@ -1,6 +1,6 @@
 """Is a selection better than chance? Proxies that need no large model; docs/evidence.md tells what came out.
 
-    python benchmarks/evidence.py probe ../shared/data [--splits 3] [--only cluster] [--cache DIRECTORY]
+    python benchmarks/evidence.py probe ../shared/data [--splits 4] [--only cluster] [--cache DIRECTORY]
     python benchmarks/evidence.py quality ../shared/data
     python benchmarks/evidence.py train ../shared/data [--steps 2000 --seeds 3 --device cuda]
 
@@ -210,7 +210,18 @@ def probe(options: argparse.Namespace) -> dict[str, Any]:
                     scores.setdefault(key, []).extend(values)
             print(f"\n{embedder}, {kind} pool")
             result[f"{embedder}, {kind}"] = show(scores, ["random", *names], options.splits)
+    tally(result, names)
     return result
+
+
+def tally(result: dict[str, Any], names: list[str]) -> None:
+    """Print for each strategy and size the mean distance from random, and how often it was over 2 or under -2 sd."""
+    tables = [told[measure] for told in result.values() for measure in told if measure != "categories"]
+    print(f"\n{'mean distance, over 2 / under -2 sd':<36}", *(f"{k:>16,}" for k in SIZES))
+    for name in names:
+        away = np.array([[table[name][k]["away"] for k in SIZES] for table in tables])
+        cells = zip(away.mean(axis=0), (away > 2).sum(axis=0), (away < -2).sum(axis=0), strict=True)
+        print(f"{name:<36}", *(f"{f'{mean:+.1f}, {over} / {under}':>16}" for mean, over, under in cells))
 
 
 def probe_split(
@@ -326,7 +337,7 @@ def main() -> None:
     parser.add_argument("part", choices=("probe", "quality", "train"))
     parser.add_argument("data", type=Path, help="the directory that holds instruct/, selections/ and pairs/")
     parser.add_argument("--cache", help="a directory for vectors")
-    parser.add_argument("--splits", type=int, default=3, help="probe: splits of the pool")
+    parser.add_argument("--splits", type=int, default=4, help="probe: splits of the pool")
     parser.add_argument("--only", default="", help="probe: part of the name of the strategies to measure")
     parser.add_argument("--counts", default="214,1070", help="train: rows of a selection")
     parser.add_argument("--steps", type=int, default=150, help="train: steps of the optimiser")
