@@ -62,7 +62,7 @@ def table_slices(
         refuse_bomb(item, max_expand)
     try:
         yield from (_parquet if packed == "parquet" else _arrow)(source, packed, slice_bytes, choose)
-    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeError) as error:
         raise CurateError(f"{item.name}: cannot be read as {packed}: {str(error).splitlines()[0]}") from error
 
 

@@ -31,9 +31,8 @@ def life_of(directory: str, row_id: str) -> dict[str, Any]:
         )
     row = found.row(0, named=True)
     selected = ledger.filter(pl.col("rank").is_not_null())
-    nearest = selected.filter(pl.col("id").eq_missing(row["nearest_selected"])).select(
-        "id", "rank", "prompt", "response"
-    )
+    near = pl.col("id") == pl.lit(row["nearest_selected"] if row["distance"] is not None else None, pl.String)
+    nearest = selected.filter(near, pl.col("prompt").is_not_null()).select("id", "rank", "prompt", "response")
     return row | {
         "fate": _fate(row, selected.height),
         "selected_rows": selected.height,

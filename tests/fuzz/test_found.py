@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+import curate
 from curate.budget.architectures import read_shape
 from curate.budget.lawset import load_laws
 from curate.config import resolve, toml_table
@@ -21,6 +22,7 @@ from curate.errors import CurateError, UsageError
 from curate.recipe import read_recipe
 from curate.sft.config import SelectConfig
 from curate.sft.ledger import read_ledger
+from curate.sft.why import life_of, render
 from tests.fuzz.hostile import survives
 
 
@@ -161,3 +163,27 @@ def test_dates_that_python_does_not_have(tmp_path):
     pl.DataFrame({"instruction": ["a", "b"], "output": ["c", "d"], "when": far}).write_parquet(path)
     assert read_rows([path], task_column="when").frame["task"].to_list() == ["1970-01-01", "+93838-12-01"]
     assert documents(path)[0].frame.height == 2
+
+
+def test_a_column_whose_name_is_no_text(tmp_path):
+    """The name of a column of an Arrow file may be any bytes."""
+    with pa.ipc.new_stream(file := io.BytesIO(), pa.schema({"prompt": pa.string(), "response": pa.string()})) as writer:
+        writer.write_table(pa.table({"prompt": ["a"], "response": ["b"]}))
+    path = tmp_path / "x.arrow"
+    path.write_bytes(file.getvalue().replace(b"prompt", b"\x80rompt"))
+    with pytest.raises(CurateError, match="cannot be read as arrow stream"):
+        read_rows([path])
+
+
+@pytest.mark.parametrize("column", ["prompt", "distance"])
+def test_a_ledger_without_what_is_told_of_a_row(tmp_path, column):
+    """A ledger may lack the prompt of the nearest selected row, or the distance to it."""
+    rows = [{"instruction": f"Tell me of the number {n}, please.", "output": f"It is {n}."} for n in range(9)]
+    curate.select_rows(rows, count=2, filters=["none"], out=str(tmp_path / "sft"))
+    path = tmp_path / "sft/ledger.parquet"
+    ledger = pl.read_parquet(path).with_columns(pl.lit(None, float if column == "distance" else str).alias(column))
+    ledger.write_parquet(path)
+    for row in ledger["id"]:
+        life = life_of(str(tmp_path / "sft"), row)
+        assert life["nearest"] is None
+        assert render(life)
