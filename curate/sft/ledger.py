@@ -25,9 +25,9 @@ COLUMNS = (
 # What a ledger is read for later, and what stands there.
 KINDS: dict[Any, Any] = {
     "id": pl.String, "source": pl.String, "line": pl.Int64, "task": pl.String, "cluster": pl.Int64,
-    "drop_reason": pl.String, "rules": pl.List(pl.String), "evidence": pl.String, "split": pl.String,
-    "rank": pl.Int64, "radius_at_pick": pl.Float64, "nearest_selected": pl.String, "distance": pl.Float64,
-    "n_tokens": pl.Int64, "prompt": pl.String, "response": pl.String,
+    "drop_reason": pl.String, "rules": pl.List(pl.String), "would_drop": pl.List(pl.String), "evidence": pl.String,
+    "split": pl.String, "rank": pl.Int64, "radius_at_pick": pl.Float64, "nearest_selected": pl.String,
+    "distance": pl.Float64, "n_tokens": pl.Int64, "prompt": pl.String, "response": pl.String,
 }  # fmt: skip
 _NO_FILTERS = ("duplicate.", "have", "template.", "score.")  # reasons that --filters has no say in
 LOUD_SHARE = 0.5  # a filter that takes more of the pool than this is named aloud

@@ -54,7 +54,7 @@ def render(life: dict[str, Any]) -> list[tuple[str, list[str]]]:
     for name, value in (
         ("evidence", life["evidence"]),
         ("rules", ", ".join(life["rules"] or [])),
-        ("would drop", ", ".join(life.get("would_drop") or [])),
+        ("would drop", ", ".join(life["would_drop"] or [])),
         ("task", life["task"]),
         ("cluster", life["cluster"]),
         ("tokens", life["n_tokens"]),
