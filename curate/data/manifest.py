@@ -69,6 +69,8 @@ class OutputDirectory:
             self.path.mkdir()
             self.kept.begin(resume=continues)
         except BaseException as error:
+            if self._lock is not None:
+                self.kept.end(keep=True)
             self._leave()
             if isinstance(error, OSError):
                 raise _cannot_write(self.target, error.errno) from error

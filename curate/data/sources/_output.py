@@ -58,6 +58,7 @@ class OutputFile:
             self._scratch.mkdir()
             self.kept.begin(resume=continues)
         except BaseException as error:
+            self.kept.end(keep=True)
             self._leave()
             if isinstance(error, OSError):
                 raise self._cannot_write(error) from error
