@@ -85,7 +85,7 @@ def mark_semantic(
     stays, and the cosine.
     """
     cells = ceil(len(vectors) / CELL)
-    labels = kmeans(vectors, cells, seed=seed, workers=workers).labels
+    labels = kmeans(vectors, cells, seed=seed, workers=workers, ordered=True).labels
     like, cosine = semantic_duplicates(vectors, labels, threshold, workers)
     gone = np.flatnonzero(like >= 0)
     said = [

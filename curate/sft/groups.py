@@ -54,7 +54,7 @@ class Groups:
 
 
 def group_rows(pool: F32, tasks: pl.Series, k: int, config: SelectConfig, seed: int, advance: Advance) -> Groups:
-    """Put the candidate rows into groups: K-means clusters, tasks, or one pool."""
+    """Put the candidate rows, in order of id, into groups: K-means clusters, tasks, or one pool."""
     kind = config.scope
     if kind == "auto":
         without_tasks = "cluster" if config.strategy in IN_CLUSTERS else "global"
@@ -64,7 +64,7 @@ def group_rows(pool: F32, tasks: pl.Series, k: int, config: SelectConfig, seed: 
         rule = "sqrt" if (config.strategy, config.clusters) == (TASK_CENTER, "auto") else config.clusters
         count = cluster_count(len(pool), k, rule)
         assign = spread.search if config.engine == RAY else None
-        found = kmeans(pool, count, seed=seed, workers=config.workers, assign=assign, on_progress=advance)
+        found = kmeans(pool, count, seed=seed, workers=config.workers, assign=assign, ordered=True, on_progress=advance)
         about = {"objective": found.objective, "iterations": found.iterations, "fitted_rows": found.fitted_rows}
         if kind == "cluster":
             names = [str(c) for c in range(len(found.centers))]

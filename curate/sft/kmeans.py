@@ -6,6 +6,8 @@ assigned to its nearest centre. What was decided:
 - Rows are put in the order of a seeded hash of their bytes before anything is drawn, and clusters are numbered as their
   centres were drawn. The sample is the first rows in this order, and "lowest row" below means the first in it. (64
   bits: that two different rows of a million share a hash, and so depend on the order given, has odds of 3 in 10^8.)
+  The last bits of a vector differ between processors, and with them the hash: rows that come in an order of their own,
+  as those of a selection do, are drawn by place instead (`ordered`), and then last bits decide near-ties alone.
 - The start is k-means++ (Arthur and Vassilvitskii 2007) on the first rows of the sample, drawn exactly but lazily:
   candidates are drawn by outdated squared distances, which are upper bounds, and kept with probability true / outdated,
   which gives the same distribution. So distances are brought up to date for many centres at once by one matrix product.
@@ -78,6 +80,7 @@ def kmeans(
     workers: int = 1,
     device: str = "cpu",
     assign: Search | None = None,
+    ordered: bool = False,
     on_progress: Progress | None = None,
 ) -> Clusters:
     """Cluster the rows of `X` (n, d) float32, which may be a memory map, into at most `n_clusters`.
@@ -86,8 +89,9 @@ def kmeans(
     cosine gains less than 0.0001 (Euclidean: the mean squared distance falls by less than 0.0001 of the variance).
     sample: fit on so many seeded rows, which are copied; None = all up to 200,000, above that 256 per cluster but at
     least 200,000. device: cpu, or a torch device, which gives the same clusters. assign: finds the centre of each row
-    once they are fitted (None: the device does). on_progress(done, at most): rows compared with all centres. Raises
-    UsageError unless rows are float32, finite and, by cosine, of length 1 (or 0), and 1 <= n_clusters <= n.
+    once they are fitted (None: the device does). ordered: rows come in an order of their own, as that of ids; else any
+    order gives the same clusters. on_progress(done, at most): rows compared with all centres. Raises UsageError unless
+    rows are float32, finite and, by cosine, of length 1 (or 0), and 1 <= n_clusters <= n.
     """
     norms = squared_norms(X)
     _check(norms, n_clusters, metric, max_iter, sample)
@@ -97,8 +101,9 @@ def kmeans(
         from curate.sft.kmeans_torch import search_on
 
         search = search_on(device, workers)
+    order = _shuffled(len(X), seed) if ordered else _hashed(X, seed, workers)
     return _kmeans(
-        X, norms, n_clusters, metric, fitted, max_iter, seed, workers, search, assign, on_progress or _silent
+        X, norms, order, n_clusters, metric, fitted, max_iter, seed, workers, search, assign, on_progress or _silent
     )
 
 
@@ -137,13 +142,12 @@ def rows_to_fit(n: int, n_clusters: int) -> int:
 
 
 def _kmeans(
-    X: F32, norms: F64, n_clusters: int, metric: str, fitted: int, max_iter: int, seed: int, workers: int,
+    X: F32, norms: F64, order: I64, n_clusters: int, metric: str, fitted: int, max_iter: int, seed: int, workers: int,
     search: Search, assign: Search | None, on_progress: Progress,
 ) -> Clusters:  # fmt: skip
-    """Fit on `fitted` rows, then assign all. Prior validation of data is assumed."""
+    """Fit on the first `fitted` rows of `order`, then assign all. Prior validation of data is assumed."""
     n, rest = len(X), len(X) if fitted < len(X) else 0
     total = fitted * (max_iter + 1) + rest
-    order = _order(X, seed, workers)
     data, squares = _take(X, order[:fitted]), norms[order[:fitted]]
     window = slack(X.shape[1], 1.000001 * max(float(norms.max()), 1.0 if metric == "cosine" else 0.0))
     few = min(fitted, max(_START_ALL, _START_PER_CENTER * n_clusters))
@@ -170,7 +174,12 @@ def _kmeans(
     return Clusters(centers, labels, similarity, objective, iterations, fitted)
 
 
-def _order(X: F32, seed: int, workers: int) -> I64:
+def _shuffled(n: int, seed: int) -> I64:
+    """Return n rows in a seeded order of their places; its stream is not the one that draws the start."""
+    return np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0]).permutation(n)
+
+
+def _hashed(X: F32, seed: int, workers: int) -> I64:
     """Return the rows in the order of a seeded hash of their bytes."""
     from curate.sft.kmeans_kernels import hash_rows
 

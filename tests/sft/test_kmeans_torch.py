@@ -15,7 +15,8 @@ from curate.sft.kmeans_torch import search_on
 
 
 def clusters(X: np.ndarray, k: int, metric: str, fitted: int, search: kmeans.Search) -> kmeans.Clusters:
-    return kmeans._kmeans(X, squared_norms(X), k, metric, fitted, 25, 0, 1, search, None, lambda *_: None)
+    order = kmeans._hashed(X, 0, 1)
+    return kmeans._kmeans(X, squared_norms(X), order, k, metric, fitted, 25, 0, 1, search, None, lambda *_: None)
 
 
 @settings(deadline=None, max_examples=30)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import os
+import platform
 import random
 import shlex
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -91,6 +95,20 @@ def test_the_result_does_not_depend_on_order_workers_or_chunks(tmp_path):
         other_train, other_ledger = _train(tmp_path, name, inputs, **options)
         assert other_train == train, name
         assert other_ledger.equals(ledger), name
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="kernels of x86 processors are asked for by name")
+def test_another_processor_gives_the_same_rows(tmp_path):
+    """Numpy's BLAS has other last bits on a processor without AVX; train.jsonl is the same."""
+    trains = []
+    for kernels in ("Prescott", "Haswell"):
+        command = ["select", str(SAMPLE), "--fraction", "0.05", "--out", str(tmp_path / kernels), "--metrics", "all"]
+        environment = os.environ | {"OPENBLAS_CORETYPE": kernels}
+        subprocess.run([sys.executable, "-m", "curate.cli", *command], env=environment, check=True, capture_output=True)
+        trains.append((tmp_path / kernels / "train.jsonl").read_bytes())
+    vectors = [pl.read_parquet(tmp_path / kernels / "map.parquet")["x"] for kernels in ("Prescott", "Haswell")]
+    assert not vectors[0].equals(vectors[1])  # or both ran the same kernels, and nothing was tried
+    assert trains[0] == trains[1]
 
 
 @pytest.mark.parametrize("form", ["messages", "alpaca", "sharegpt", "prompt-completion"])
