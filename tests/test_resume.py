@@ -20,8 +20,10 @@ import pytest
 from curate.cli import app
 from curate.data import checkpoint
 from curate.data.lock import drop_lock, take_lock
+from curate.data.manifest import OutputDirectory
 from curate.data.sources import Extract
-from curate.errors import AlreadyFinished
+from curate.data.sources._output import OutputFile
+from curate.errors import AlreadyFinished, UsageError
 from curate.face import run
 from curate.sft import coverage
 from curate.sft.select import select_rows
@@ -251,6 +253,16 @@ def test_another_run_is_not_resumed(interrupted, change, more, said, capsys):
     assert run(app, _select("--resume", *more)) == 2
     assert said in capsys.readouterr().err
     assert Path(".out.checkpoint/key.json").exists()
+
+
+@pytest.mark.parametrize("output", [OutputDirectory, OutputFile])
+def test_a_refused_run_leaves_what_an_interrupted_one_kept(interrupted, output):
+    """A run of stdin has no key and counts no pieces: what it did not begin is not its own to remove."""
+    Path("out").touch()
+    before = _results(set())
+    with pytest.raises(UsageError), output("out"):
+        pass
+    assert _results(set()) == before
 
 
 def test_another_version_does_not_resume(interrupted, capsys, monkeypatch):

@@ -77,7 +77,7 @@ class Checkpoint:
     def __init__(self, directory: Path | None = None, key: Mapping[str, Any] | None = None) -> None:
         self.directory = directory
         self.key = key
-        self.resumed = False
+        self.resumed = self._begun = False
         self.fault: str | None = None
         self._pieces = None if directory is None or key is None else directory / "pieces"
         self._lock = Lock()
@@ -116,6 +116,7 @@ class Checkpoint:
     def begin(self, *, resume: bool) -> None:
         """Open the directory: with what is there where `resume`, else empty."""
         assert self.directory is not None
+        self._begun = True  # first, so that an interrupt from here on leaves nothing
         if not resume:
             shutil.rmtree(self.directory, ignore_errors=True)
             self.directory.mkdir()
@@ -135,8 +136,8 @@ class Checkpoint:
         beside.replace(path)
 
     def end(self, *, keep: bool) -> None:
-        """Remove the directory, unless there are pieces to `keep`."""
-        if self.directory is not None and not (keep and self.count()):
+        """Remove the directory, unless there are pieces to `keep`, or the run was refused and it is another one's."""
+        if self._begun and self.directory is not None and not (keep and self.count()):
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def count(self) -> int:

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from curate.data.checkpoint import KEY, LIBRARIES, LOG, Checkpoint
+from curate.data.checkpoint import KEY, LOG, Checkpoint, installed
 from curate.data.lock import drop_lock, take_lock
 from curate.errors import CurateError, UsageError
 
@@ -69,8 +69,7 @@ class OutputDirectory:
             self.path.mkdir()
             self.kept.begin(resume=continues)
         except BaseException as error:
-            if self._lock is not None:
-                self.kept.end(keep=True)
+            self.kept.end(keep=True)
             self._leave()
             if isinstance(error, OSError):
                 raise _cannot_write(self.target, error.errno) from error
@@ -246,12 +245,8 @@ def file_sha256(path: Path) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of curate, Python and the libraries that this process has loaded."""
-    from curate import __version__
+    """Return the versions of curate, Python and the libraries that this process has loaded.
 
-    found = {"curate": __version__, "python": sys.version.split()[0]}
-    for name in LIBRARIES:
-        version = getattr(sys.modules.get(name), "__version__", None)
-        if version is not None:
-            found[name] = str(version)
-    return found
+    As their metadata say, for `verify` reads these without an import; torch's own may say what it was built for, too.
+    """
+    return {name: held for name, held in installed().items() if name in {"curate", "python"} or name in sys.modules}
