@@ -45,7 +45,7 @@ def key_of(inputs: Any, config: Any) -> dict[str, Any] | None:
     key = {
         "command": type(config).__module__,
         **fingerprint([str(given) for given in listed], config, Path(config.out)),
-        "versions": _installed(),
+        "versions": installed(),
     }
     return dict(json.loads(json.dumps(key)))
 
@@ -56,7 +56,8 @@ def _is_local(name: str) -> bool:
     return os.path.exists(name) or bool(glob.glob(name, recursive=True))
 
 
-def _installed() -> dict[str, str]:
+def installed() -> dict[str, str]:
+    """Return the versions of curate, Python and the libraries that are installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     from curate import __version__
