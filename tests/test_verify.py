@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 from shutil import copytree
 
@@ -53,6 +54,14 @@ def verify(directory: Path, config: VerifyConfig = VerifyConfig()):  # noqa: B00
 
 def faults(files) -> dict[str, str]:
     return {file["path"]: file["status"] for file in files if file["status"] not in {"ok", "same"}}
+
+
+def test_a_library_that_names_its_build_is_no_other_version(tmp_path, monkeypatch):
+    """The torch of PyPI calls itself 2.13.0+cu130, and its metadata 2.13.0: nothing has changed since the run."""
+    monkeypatch.setattr(sys.modules["numpy"], "__version__", "9.9.9+cu130")
+    curate.select_rows([{"instruction": f"Tell me of {n}, please.", "output": f"It is {n}."} for n in range(9)],
+                       count=2, filters=["none"], out=str(tmp_path / "sft"))  # fmt: skip
+    assert verify(tmp_path / "sft")["versions"] == {}
 
 
 @pytest.mark.parametrize("name", ["sft", "count", "index"])
