@@ -5,6 +5,7 @@ Plain Markdown, so that it reads on a hub, in an editor and in a terminal: bars 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Any
@@ -17,6 +18,7 @@ from curate.report.numbers import most_first
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
+_MARKS = re.compile(r"[\\`*_~$&!|\[\]]")  # what means something within a line
 _BAR, _SHOWN = 30, 5  # characters of the longest bar; licences of a source
 
 _CARD = Template("""\
@@ -55,7 +57,7 @@ $lengths
 $command
 ```
 
-**Method.** Embedder `$embedder`; $groups; $picks; seed $seed.
+**Method.** Embedder $embedder; $groups; $picks; seed $seed.
 
 **Loading.** `datasets.load_dataset("path/to/this/directory")`. Rows are in the `$form` format, in pick order$prefix.
 $llama_factory
@@ -112,7 +114,7 @@ def dataset_card(report: Mapping[str, Any], selected: pl.DataFrame, *, validatio
         filters=_filters(report),
         lengths=_lengths(selected),
         command=" ".join(report["command_line"].splitlines()),
-        embedder=_cell(report["embedder"]["name"]),
+        embedder=_code(report["embedder"]["name"]),
         groups=f"{clusters['count']:,} {kinds[clusters['kind']]}",
         picks=pick_counts(report["picks"]),
         seed=report["config"]["seed"],
@@ -137,9 +139,9 @@ def pick_counts(picks: Mapping[str, Any]) -> str:
 
 def _filters(report: Mapping[str, Any]) -> str:
     """Say which filters ran, and what those that did not would have taken."""
-    asked = ", ".join(f"`{_cell(name)}`" for name in report["config"]["filters"]) or "none"
+    asked = ", ".join(_code(name) for name in report["config"]["filters"]) or "none"
     offered = (
-        f"`{_cell(name)}` was not asked for, and would drop {one['rows']:,} of the live rows."
+        f"{_code(name)} was not asked for, and would drop {one['rows']:,} of the live rows."
         for name, one in report["would_drop"].items()
     )
     return " ".join([f"**Filters.** {asked}; what each rule took stands in the table above.", *offered])
@@ -179,5 +181,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Keep a name from breaking out of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    """Return text of the data on one line that Markdown shows as it is: no table, image, link or tag comes of it."""
+    return _MARKS.sub(r"\\\g<0>", " ".join(text.split())).replace("<", "&lt;")
+
+
+def _code(text: str) -> str:
+    """Return a name of the data as code; backticks in it, which would end the code, become apostrophes."""
+    return "`" + " ".join(text.split()).replace("`", "'") + "`"

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import datasets
 import orjson
 import polars as pl
 import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 import curate
 from curate.report.card import dataset_card
 
-HOSTILE = "a|b\n| c | <script>x</script>"
+HOSTILE = (
+    "a|b\n| c | <script>x</script>", "![x](http://evil/p.png)", "[click](http://evil)<http://evil>",
+    "`x` ``y` \\| \\` &lt;", "*e* __s__ ~~d~~ $m$ \r# h",
+)  # fmt: skip
 
 
 def _rows(n: int, **more: object) -> list[dict[str, object]]:
@@ -29,6 +35,17 @@ def _tables(card: str) -> list[list[list[str]]]:
     return [
         [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table.splitlines()]
         for table in re.findall(r"(?:^\|.*\|\n)+", card, re.M)
+    ]
+
+
+def _inline(card: str, parent: str) -> list[Token]:
+    """Return what a reader of Markdown makes of the text in cells (`td`) or paragraphs (`p`)."""
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(card.split("---\n", 2)[2])
+    return [
+        one
+        for before, token in pairwise(tokens)
+        if before.tag == parent and token.type == "inline"
+        for one in token.children or []
     ]
 
 
@@ -89,10 +106,28 @@ def test_without_tokens_lengths_are_characters():
 def test_hostile_names_and_licences_stay_in_their_cells(tmp_path):
     """No name of a file, task or licence breaks a table or brings markup; the hub's reader takes the directory."""
     pool = tmp_path / "x|y <b>.jsonl"
-    pool.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in _rows(40, license=HOSTILE)))
+    rows = [{**row, "license": HOSTILE[i % 5]} for i, row in enumerate(_rows(40))]
+    pool.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     card = _card(tmp_path, str(pool), holdout=0.1)
     assert {len(line) for line in _tables(card)[0]} == {4}
     assert "<script>" not in card
+    assert "\r" not in card
+    cells = _inline(card, "td")
+    assert {cell.type for cell in cells} == {"text"}
+    licences = ", ".join(f"{' '.join(name.split())}: 8" for name in sorted(HOSTILE))
+    assert [cell.content for cell in cells[:3]] == [str(pool), "40", licences]
     loaded = datasets.load_dataset(str(tmp_path / "sft"), cache_dir=str(tmp_path / "cache"))
     held = orjson.loads((tmp_path / "sft/report.json").read_bytes())["rows"]["held_out"]
     assert {name: len(part) for name, part in loaded.items()} == {"train": 10, "validation": held}
+
+
+def test_hostile_names_of_models_and_filters_stay_code():
+    """A backtick ends no code, so that nothing after it is read as Markdown."""
+    selection = curate.select_rows(_rows(30), count=10, workers=1)
+    config = {**selection.report["config"], "filters": HOSTILE}
+    offered = {name: {"rows": 1} for name in HOSTILE}
+    report = {**selection.report, "config": config, "would_drop": offered, "embedder": {"name": HOSTILE[3]}}
+    said = _inline(dataset_card(report, selection.rows, validation=False, llama_factory=True), "p")
+    shown = [" ".join(name.split()).replace("`", "'") for name in (*HOSTILE, *HOSTILE, HOSTILE[3])]
+    assert [one.content for one in said if one.type == "code_inline" and one.content in shown] == shown
+    assert {one.type for one in said} == {"text", "softbreak", "strong_open", "strong_close", "code_inline"}
