@@ -9,16 +9,14 @@ and of all that could change a column: the code of the rules and the versions of
 - A file holds its sha256 and then parquet. What is cut short, changed or foreign is passed over and written anew;
   nothing is unpickled.
 - A file appears by a rename of a complete one, so that a killed run leaves none. Of two runs at once the last one's
-  columns stay. Nothing is ever deleted here: the whole cache may be, at any time.
+  columns stay.
 
-It lies beside the vectors: `CURATE_CACHE`, else `XDG_CACHE_HOME/curate`, else `~/.cache/curate`.
+It lies beside the vectors: `cache.py`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,7 +29,7 @@ import polars as pl
 
 from curate.data import chat, lexicon
 from curate.sft import filters, language
-from curate.sft.embed._cache import cache_root
+from curate.sft.cache import cache_root, write_whole
 
 TEXTS = {"chat", "prompt", "response", "roles"}
 _DIGEST_BYTES = 32
@@ -70,11 +68,12 @@ class Measures:
         """Write what is new; return a note where the disk takes no more."""
         if not self._new:
             return []
-        packed = BytesIO()
-        pl.DataFrame(self._columns).write_parquet(packed)
+        stored = BytesIO()
+        pl.DataFrame(self._columns).write_parquet(stored)
+        packed = stored.getvalue()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            _write(self._path, packed.getvalue())
+            with write_whole(self._path) as file:
+                file.write(sha256(packed).digest() + packed)
         except OSError as error:
             return [f"columns of rules are not cached: {error.filename or self._path}: {error.strerror or error}"]
         return []
@@ -108,16 +107,3 @@ def _read(path: Path, height: int) -> dict[str, pl.Series]:
             if found.height == height:
                 return {column.name: column for column in found}
     return {}
-
-
-def _write(path: Path, packed: bytes) -> None:
-    """Write a file that is there completely or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(sha256(packed).digest() + packed)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise

@@ -7,24 +7,22 @@ the blake2b-128 of each text, whether the text was cut, and the float32 vectors,
 - Shards are only ever added, each under a name of its own and by a rename of the complete file. So a killed run leaves
   whole shards, and two runs at once do not disturb each other; at worst a text is stored twice.
 - A shard that cannot be read is passed over, never trusted, and its texts are computed again. Nothing is unpickled.
-- Nothing is ever deleted here: the whole cache may be, at any time.
 
-Where it is: `CURATE_CACHE`, else `XDG_CACHE_HOME/curate`, else `~/.cache/curate`.
+Where it is, and how its files are written: `curate/sft/cache.py`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b, sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from curate.sft.cache import cache_root, write_whole
 
 KEY_BYTES = 16
 FLUSH_SECONDS = 60  # a run that is killed loses at most the work of so long
@@ -36,13 +34,6 @@ class Shard(NamedTuple):
     keys: np.ndarray
     truncated: np.ndarray
     vectors: np.ndarray
-
-
-def cache_root() -> Path:
-    """Return the folder of all caches."""
-    if own := os.environ.get("CURATE_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "curate"
 
 
 def text_keys(texts: Sequence[str]) -> np.ndarray:
@@ -90,24 +81,13 @@ class VectorCache:
         if not waiting or self.fault:
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / "about.json").exists():
-                self._write(self.folder / "about.json", [self._about.encode()])
+                with write_whole(self.folder / "about.json") as file:
+                    file.write(self._about.encode())
             arrays = [np.concatenate(column) for column in zip(*waiting, strict=True)]
             name = sha256(arrays[0].tobytes()).hexdigest()[:24]  # the same texts: the same vectors, the same file
-            self._write(self.folder / f"{name}.shard", arrays)
+            with write_whole(self.folder / f"{name}.shard") as file:
+                for array in arrays:
+                    np.save(file, array, allow_pickle=False)
         except OSError as error:
             self.fault = f"{error.filename or self.folder}: {error.strerror or error}"
-
-    def _write(self, path: Path, parts: Sequence[np.ndarray | bytes]) -> None:
-        """Write a file that is there completely or not at all."""
-        handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                for part in parts:
-                    file.write(part) if isinstance(part, bytes) else np.save(file, part, allow_pickle=False)
-            os.replace(name, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.errors import CurateError
-from curate.sft.embed._cache import VectorCache, cache_root, text_keys
+from curate.sft.embed._cache import VectorCache, text_keys
 from curate.sft.embed._model import ModelEmbedder
 
 TEXTS = ["a", "b", "写一首诗", ""]
@@ -116,23 +116,6 @@ def test_a_vector_that_is_not_finite_ends_the_run_and_is_not_stored() -> None:
     with pytest.raises(CurateError, match="not finite, for 'a'"):
         ModelEmbedder({"name": "broken", "dimensions": 3}, broken, {"identity": "one"}).embed(["a"])
     assert read(["a"])[0] == [0]
-
-
-@pytest.mark.parametrize(
-    ("set_to", "expected"),
-    [
-        ({"CURATE_CACHE": "/one", "XDG_CACHE_HOME": "/two"}, "/one"),
-        ({"XDG_CACHE_HOME": "/two"}, "/two/curate"),
-        ({"HOME": "/me"}, "/me/.cache/curate"),
-    ],
-)
-def test_where_the_cache_is(monkeypatch, set_to, expected) -> None:
-    """CURATE_CACHE, else the XDG folder, else ~/.cache."""
-    for name in ("CURATE_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in set_to.items():
-        monkeypatch.setenv(name, value)
-    assert str(cache_root()) == expected
 
 
 def lengths(texts: list[str], take) -> None:
