@@ -143,7 +143,7 @@ class SelectConfig:
         "flatten quotas: a group's share is size^(1/tau)", default=1.0, parse=parse_positive, metavar="T"
     )
     have: str | None = option(
-        "rows that were chosen before: they are not picked again, and new picks are far from them", metavar="FILE"
+        "rows that were chosen before: they are not picked again, and new picks go on from them", metavar="FILE"
     )
     balance: str | None = option(
         "share the budget over the values of this first: source, script, language, length, task, cluster, or a column",
@@ -163,7 +163,8 @@ class SelectConfig:
         "column with the quality of a row as a number, instead of --score", metavar="NAME"
     )
     quality_weight: Decimal = option(
-        "weight of quality against nearness to the centre where first picks and cores are chosen; 1 is quality alone",
+        "weight of quality against nearness to the centre where cores are chosen, and first picks of k-center and "
+        "task-center; 1 is quality alone",
         default=Decimal(0), parse=parse_share, metavar="W",
     )  # fmt: skip
     tokenizer: str = option("tokenizer for token counts", default="o200k_base", metavar="NAME")

@@ -1,4 +1,4 @@
-"""Topping up: rows that were chosen before (`--have`), so that new picks are far from them.
+"""Topping up: rows that were chosen before (`--have`), so that new picks go on from them.
 
 A row of the pool that says the same as an old row (white space and Unicode normal form do not count) is dropped as
 `have`. Old rows that are not in the pool count as well: all old rows are embedded and clustered with the pool, quotas
