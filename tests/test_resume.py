@@ -349,6 +349,39 @@ def test_what_is_finished_is_said_to_be(command, place, capsys):
     assert _results(set()) == before
 
 
+@pytest.mark.parametrize(("command", "lost"), [("tokens", "out/train-00000.jsonl"), ("select", "out/ledger.parquet")])
+def test_what_has_lost_a_part_is_not_finished(command, lost, place, capsys):
+    """A file that is gone, or cut: --resume says so, and with --force makes all of it anew."""
+    arguments = [*COMMANDS[command], *_out(command)]
+    assert run(app, arguments) == 0
+    wanted = Path(lost).read_bytes()
+    for damage in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9])):
+        damage(Path(lost))
+        damaged = _results(set())
+        assert run(app, [*arguments, "--resume"]) == 2
+        assert "has lost a part since" in capsys.readouterr().err
+        assert _results(set()) == damaged
+        assert run(app, [*arguments, "--resume", "--force"]) == 0
+        assert Path(lost).read_bytes() == wanted
+
+
+@pytest.mark.parametrize("lost", ["out.jsonl", "out.report.json"])
+def test_rows_or_a_report_alone_are_not_finished(lost, place):
+    """A source is finished when both are there."""
+    assert run(app, [*COMMANDS["source"], *_out("source")]) == 0
+    Path(lost).unlink()
+    assert run(app, [*COMMANDS["source"], *_out("source"), "--resume"]) == 2
+
+
+def test_a_step_that_has_lost_a_part_is_run_again(place):
+    """With --resume too, where the key of its output says that it was made from the same."""
+    assert run(app, ["run", "recipe.toml", "--quiet"]) == 0
+    wanted = _results(set())
+    Path("out/select/ledger.parquet").unlink()
+    assert run(app, ["run", "recipe.toml", "--quiet", "--resume"]) == 0
+    assert _results(set()) == wanted
+
+
 def test_a_kill_after_the_last_rename_leaves_a_finished_result(interrupted, capsys):
     """Where the result is there, what is kept beside it is of no use, and goes."""
     shutil.copytree(".out.checkpoint", "kept")

@@ -91,17 +91,18 @@ class Checkpoint:
         assert self.directory is not None
         return self.directory / LOG
 
-    def continues(self, target: Path, finished: Path, report: Path, *, force: bool) -> bool:
+    def continues(self, target: Path, finished: Path, report: Path, *, whole: bool, force: bool) -> bool:
         """Return whether a run with this key was interrupted, so that it can be continued.
 
-        finished, report: the key and the report of a result at `target`. Raises AlreadyFinished where the result has
-        this key; UsageError where the key of an interrupted run is another, or, unless `force`, that of the result.
+        finished, report: the key and the report of a result at `target`; whole: no part of the result is missing.
+        Raises AlreadyFinished where the result has this key and is whole; UsageError where the key of an interrupted
+        run is another, or, unless `force`, that of the result, or where the result is not whole.
         """
         assert self.directory is not None
         if self.key is None:
             return False
         made, interrupted = _read_key(finished), _read_key(self.directory / KEY)
-        if made == self.key:
+        if made == self.key and whole:
             shutil.rmtree(self.directory, ignore_errors=True)  # of a run that was killed at its very end
             raise AlreadyFinished(f"{target} is finished already: there is nothing to resume", report)
         if interrupted is not None:
@@ -109,6 +110,8 @@ class Checkpoint:
                 raise UsageError(f"--resume: {difference(interrupted, self.key)}", "Start anew without --resume.")
             return True
         if made is not None and not force:
+            if made == self.key:  # what is there may be somebody's work on the result
+                raise UsageError(f"--resume: {target} has lost a part since", "Add --force to make all of it anew.")
             raise UsageError(
                 f"--resume: {difference(made, self.key)}", "Give another --out, or start anew with --force."
             )

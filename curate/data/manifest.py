@@ -63,7 +63,11 @@ class OutputDirectory:
             self._lock = take_lock(self._beside("lock"), self.target)
             self._tidy_after_killed_runs()
             continues = self.resume and self.kept.continues(
-                self.target, self._place / _KEY, self.target / "report.json", force=self.force
+                self.target,
+                self._place / _KEY,
+                self.target / "report.json",
+                whole=_is_whole(self._place),
+                force=self.force,
             )
             self._refuse_files(replace=self.force or continues)
             self.path.mkdir()
@@ -168,6 +172,15 @@ def written_files(directory: Path) -> set[str]:
         return {MANIFEST, LOG, _KEY, *manifest["outputs"]}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
+
+
+def _is_whole(directory: Path) -> bool:
+    """Return whether every output of the manifest in `directory` is there, with its size."""
+    try:
+        outputs = read_manifest(directory)["outputs"]
+        return all((directory / name).stat().st_size == facts["bytes"] for name, facts in outputs.items())
+    except (CurateError, OSError):
+        return False
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

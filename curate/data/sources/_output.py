@@ -51,8 +51,9 @@ class OutputFile:
         try:
             for left in self.target.parent.glob(f"{escape(self._beside('partial-').name)}*"):
                 shutil.rmtree(left, ignore_errors=True)  # of a run that was killed
+            report = report_path(self.target)
             continues = self.resume and self.kept.continues(
-                self.target, self._finished_key, report_path(self.target), force=self.force
+                self.target, self._finished_key, report, whole=report.exists(), force=self.force
             )
             self._refuse_files(replace=self.force or continues)
             self._scratch.mkdir()
