@@ -216,7 +216,8 @@ class SelectConfig:
         elif self.strategy == TASK_CENTER:
             refused, why = ("core",), why + "from whole tasks or clusters"
         elif self.scope == "global":
-            refused, why = ("clusters", "core"), "is for clusters, and --scope global has none"
+            refused = ("clusters",) if self.has_core else ("clusters", "core")
+            why = "is for clusters, and --scope global has none"
         elif self.task_column and self.scope != "cluster":
             refused, why = ("clusters",), "is for clusters, and rows are picked within tasks"
         default = {name: self.__dataclass_fields__[name].default for name in refused}
@@ -286,13 +287,18 @@ class SelectConfig:
         return dict(pair.split("=", 1) for pair in self.map)
 
     @property
+    def has_core(self) -> bool:
+        """Whether a part of each group can be picked from: of one pool it is the best one, or there is none."""
+        if self.scope == "global":
+            return self.strategy == FACILITY_LOCATION and bool(self.quality_weight)
+        return self.strategy in (FACILITY_LOCATION, K_CENTER)
+
+    @property
     def core_share(self) -> float:
         """The share of each group to pick from: --core, or what it is where nobody said."""
         if self.core is not None:
             return float(self.core)
-        if self.strategy == K_CENTER:
-            return 1.0 if self.scope == "global" else CORE  # the whole pool has no core
-        return CORE if self.quality_weight and self.strategy == FACILITY_LOCATION else 1.0
+        return CORE if self.has_core and (self.quality_weight or self.strategy == K_CENTER) else 1.0
 
     @property
     def scored(self) -> bool:

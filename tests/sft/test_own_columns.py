@@ -98,6 +98,17 @@ def test_quality_alone_chooses_the_core():
     assert curate.select_rows(SCORED, count=6, strategy="k-center", **one_pool).rows["score"][0] == 9
 
 
+def test_the_best_part_of_one_pool_has_a_size():
+    """--core is the share of the best rows to pick from; a quarter is what it is where nobody said."""
+    one_pool = {"count": 6, "score_column": "rating", "quality_weight": 1, "scope": "global", "workers": 1}
+    ids = {
+        core: curate.select_rows(SCORED, core=core, **one_pool).rows["id"].to_list() for core in ("0.1", "0.25", "1")
+    }
+    assert curate.select_rows(SCORED, **one_pool).rows["id"].to_list() == ids["0.25"]
+    assert curate.select_rows(SCORED, core="0.1", **one_pool).rows["score"].min() == 9
+    assert ids["1"] != ids["0.25"]
+
+
 @pytest.mark.parametrize("strategy", ["facility-location", "k-center"])
 def test_quality_alone_chooses_the_core_of_clusters(strategy):
     """With weight 1 no pick is below the best rated quarter of its cluster; without, others are picked."""
