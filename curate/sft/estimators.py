@@ -133,7 +133,8 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 class FacilityLocation(BaseEstimator):  # type: ignore[misc]
     """Pick the rows to which all rows are most similar by cosine, greedily: `strategies.facility_location`.
 
-    random_state: for the sample that is looked at above 65,536 rows. Fitted: indices_ (n_select,).
+    From one pool, as `curate select --scope global` does; its default applies the rule within clusters. random_state:
+    for the sample that is looked at above 65,536 rows. Fitted: indices_ (n_select,).
     """
 
     def __init__(self, n_select: int = 1, *, random_state: Any = 0, n_jobs: int | None = None) -> None:
