@@ -1,7 +1,7 @@
 """Does a pool fit into --memory? Asked when its texts are held, before its vectors are made.
 
 The vectors come once to stay, three quarters more while `lexical` makes them, and once more at most where K-means
-copies the rows that it is fitted on. A million rows took 4.3 GB (2^30 bytes); docs/benchmarks.md.
+copies the rows that it is fitted on. A million rows took 4.5 GB; docs/benchmarks.md.
 """
 
 from __future__ import annotations
