@@ -410,6 +410,50 @@ def test_a_finished_recipe_runs_nothing(place, capsys):
     assert run(app, ["run", "recipe.toml", "--resume", "--force"]) == 2
 
 
+def _index(corpus, *more):
+    return ["tokens", corpus, "--tokenizer", "none", "--save-index", "index", *more]
+
+
+def test_an_index_of_another_run_is_not_replaced(place, capsys, monkeypatch):
+    """It is refused before the corpus is read, and --resume, which has nothing to go on from, does not help."""
+    shutil.copy("pool.jsonl", "other.jsonl")
+    assert run(app, _index("corpus.jsonl")) == 0
+    before = _results(set())
+    monkeypatch.setattr("curate.corpus.count.scan", _interrupt)
+    for more in ([], ["--resume"]):
+        assert run(app, _index("other.jsonl", "--text-column", "output", "--out", "out", *more)) == 2
+        assert "Give another --save-index, or --force" in capsys.readouterr().err
+    assert _results(set()) == before
+
+
+def test_an_index_of_the_interrupted_run_is_not_written_again(place, capsys, monkeypatch):
+    """Interrupted after its index was written, a run goes on and leaves it; one that another run put there stays."""
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    arguments = _index("corpus.jsonl", "--chunk-size", "8KB", "--out", "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("curate.corpus.result.TokenReport.write_into", _interrupt)
+        assert run(app, arguments) == 130
+    written = Path("index/manifest.json").stat().st_mtime_ns
+    assert run(app, [*arguments, "--resume"]) == 0
+    assert "resumes an interrupted run" in capsys.readouterr().err
+    assert Path("index/manifest.json").stat().st_mtime_ns == written
+    shutil.rmtree("out")
+    with monkeypatch.context() as patch:
+        patch.setattr("curate.corpus.result.TokenReport.write_into", _interrupt)
+        assert run(app, [*arguments, "--force"]) == 130
+    shutil.rmtree("index")
+    assert run(app, _index("pool.jsonl", "--text-column", "output")) == 0
+    theirs = Path("index/manifest.json").read_bytes()
+    assert run(app, [*arguments, "--resume"]) == 2
+    assert Path("index/manifest.json").read_bytes() == theirs
+
+
+def test_an_index_inside_of_the_output_is_refused(place, capsys):
+    """The output replaces what is there as a whole, and the index would go with it."""
+    assert run(app, ["tokens", "corpus.jsonl", "--tokenizer", "none", "--save-index", "out/index", "--out", "out"]) == 2
+    assert "--save-index out/index lies in --out out" in capsys.readouterr().err
+
+
 def test_stdin_is_not_resumed(place, capsys, monkeypatch):
     """What is no file cannot be told to be the same: nothing is kept, and --resume says so."""
     pool = Path("pool.jsonl").read_bytes()

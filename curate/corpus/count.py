@@ -19,7 +19,7 @@ from curate.budget.result import Plan
 from curate.config import resolve
 from curate.corpus.clusters import DuplicateIndex
 from curate.corpus.config import TokensConfig
-from curate.corpus.earlier import add_earlier, keep_index
+from curate.corpus.earlier import add_earlier, index_place, keep_index
 from curate.corpus.enough import plan_of
 from curate.corpus.forecast import budget
 from curate.corpus.levels import find_levels, find_repetition
@@ -56,6 +56,11 @@ def count_tokens(inputs: Any, **options: Any) -> TokenReport:
 def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> TokenReport:
     """Count what `config` asks for in `inputs`."""
     stages = stages or Stages()
+    with index_place(config, stages.kept) as place:
+        return _count(inputs, config, stages, place)
+
+
+def _count(inputs: Any, config: TokensConfig, stages: Stages, place: Path | None) -> TokenReport:
     room = budget(config.memory, config.chunk_size, config.workers)
     scratch = _scratch(config.tmp)
     directory = Path(scratch.name)
@@ -99,9 +104,9 @@ def count(inputs: Any, config: TokensConfig, stages: Stages | None = None) -> To
             again = partial(recount, corpus, found, lines, tokenizers[0], config.eos, config.workers)
             tokens = stages.kept.once("recount", again)
             lines = replace(lines, tokens=tokens)
-    if index is not None and config.save_index:
+    if index is not None and place is not None:
         with stages("save index"):
-            keep_index(index, levels, config, again=stages.kept.resumed)
+            keep_index(index, levels, config, place)
     index = found.index = found.lines = found.paragraphs = None  # what they hold is no longer wanted
     report = build_report(
         corpus=corpus, found=found, levels=levels, lines=lines, paragraphs=paragraphs, tokenizers=tokenizers,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +17,11 @@ from curate.corpus.levels import Levels
 from curate.corpus.measure import Measure
 from curate.corpus.saved_index import load_index, save_index
 from curate.corpus.text import Bool
+from curate.data.checkpoint import Checkpoint
 from curate.data.corpus import open_corpus
 from curate.data.manifest import OutputDirectory, write_manifest
 from curate.engine.threads import ahead, map_threads
-from curate.errors import UsageError
+from curate.errors import AlreadyFinished, UsageError
 
 _INDEX = "index.json"
 
@@ -48,14 +52,35 @@ def add_earlier(index: DuplicateIndex, config: TokensConfig, measure: Measure) -
         index.add(measured.signed)
 
 
-def keep_index(index: DuplicateIndex, levels: Levels, config: TokensConfig, *, again: bool) -> None:
-    """Write the index of the documents that stay, those of --against included, to --save-index.
+@contextmanager
+def index_place(config: TokensConfig, kept: Checkpoint) -> Iterator[Path | None]:
+    """Reserve --save-index, so that it is refused before a corpus is read; give the directory to write the index into.
 
-    again: an interrupted run may have written it already.
+    None where there is nothing to write: without the option, and where the interrupted run that this one continues has
+    written it. What another run wrote there is replaced with --force alone.
     """
-    assert config.save_index is not None
+    with ExitStack() as stack:
+        place = None
+        if config.save_index is not None:
+            _refuse_inside(config.save_index, config.out)
+            out = OutputDirectory(
+                config.save_index, force=config.force, resume=kept.resumed, key=kept.key, option="--save-index"
+            )
+            with suppress(AlreadyFinished):
+                place = stack.enter_context(out).path
+        yield place
+
+
+def _refuse_inside(index: str, out: str | None) -> None:
+    if out is not None and Path(os.path.realpath(index)).is_relative_to(os.path.realpath(out)):
+        raise UsageError(
+            f"--save-index {index} lies in --out {out}", "Give another place: --out is replaced as a whole."
+        )
+
+
+def keep_index(index: DuplicateIndex, levels: Levels, config: TokensConfig, place: Path) -> None:
+    """Write the index of the documents that stay, those of --against included, into the directory `place`."""
     kept: Bool = np.concatenate([levels.earlier_kept, levels.kept])
-    with OutputDirectory(config.save_index, force=config.force or again) as out:
-        save_index(index, out.path, kept)
-        settings = {"against": as_text(config.against), "documents": int(kept.sum())}
-        write_manifest(out.path, command="tokens --save-index", config=settings, sources=[])
+    save_index(index, place, kept)
+    settings = {"against": as_text(config.against), "documents": int(kept.sum())}
+    write_manifest(place, command="tokens --save-index", config=settings, sources=[])

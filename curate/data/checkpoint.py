@@ -113,7 +113,7 @@ class Checkpoint:
             if made == self.key:  # what is there may be somebody's work on the result
                 raise UsageError(f"--resume: {target} has lost a part since", "Add --force to make all of it anew.")
             raise UsageError(
-                f"--resume: {difference(made, self.key)}", "Give another --out, or start anew with --force."
+                f"--resume: {difference(made, self.key)}", "Write to another place, or start anew with --force."
             )
         return False
 

@@ -22,7 +22,9 @@ def take_lock(path: Path, target: str | Path) -> IO[str]:
             held = os.path.samestat(os.fstat(lock.fileno()), os.stat(path))
         except BlockingIOError:
             lock.close()
-            raise UsageError(f"{target}: another run is writing this", "Wait for it, or give another --out.") from None
+            raise UsageError(
+                f"{target}: another run is writing this", "Wait for it, or write to another place."
+            ) from None
         except FileNotFoundError:
             held = False
         if held:

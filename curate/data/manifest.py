@@ -35,6 +35,7 @@ class OutputDirectory:
     """A context manager: `path` is a scratch directory beside `target` that replaces it when the block ends well.
 
     `kept` is the checkpoint of a run with this `key`; with `resume` it goes on from what an interrupted one left.
+    `option` is the one that names `target`.
 
     Raises UsageError when `target` holds files and `force` is false, when it holds files that no run of curate wrote,
     when another run writes it now, or when it is the working directory; CurateError when it cannot be written; with
@@ -42,8 +43,15 @@ class OutputDirectory:
     """
 
     def __init__(
-        self, target: str | Path, *, force: bool = False, resume: bool = False, key: Mapping[str, Any] | None = None
+        self,
+        target: str | Path,
+        *,
+        force: bool = False,
+        resume: bool = False,
+        key: Mapping[str, Any] | None = None,
+        option: str = "--out",
     ) -> None:
+        self.option = option
         self.target = Path(target)  # as the user wrote it, for messages
         self.force = force
         self.resume = resume
@@ -76,7 +84,7 @@ class OutputDirectory:
             self.kept.end(keep=True)
             self._leave()
             if isinstance(error, OSError):
-                raise _cannot_write(self.target, error.errno) from error
+                raise self._cannot_write(error.errno) from error
             raise
         return self
 
@@ -87,13 +95,13 @@ class OutputDirectory:
                 self._finish()
                 finished = True
         except OSError as failure:
-            raise _cannot_write(self.target, failure.errno) from failure
+            raise self._cannot_write(failure.errno) from failure
         finally:
             self.kept.end(keep=not finished)
             self._leave()
         ours = isinstance(error, OSError) and str(self.path) in str(error.filename)
         if error is not None and (ours or _os_error(error) in _DISK_ERRORS):
-            raise _cannot_write(self.target, _os_error(error)) from error
+            raise self._cannot_write(_os_error(error)) from error
 
     def _beside(self, suffix: str) -> Path:
         return self._place.with_name(f".{self._place.name}.{suffix}")
@@ -122,16 +130,18 @@ class OutputDirectory:
         if not self._place.exists():
             return
         if not self._place.is_dir():
-            raise UsageError(f"{self.target} is a file, not a directory", "Give another --out.")
+            raise UsageError(f"{self.target} is a file, not a directory", f"Give another {self.option}.")
         files = [p for p in self._place.rglob("*") if p.is_symlink() or not p.is_dir()]
         present = {str(p.relative_to(self._place)) for p in files}
         if present and not replace:
-            raise UsageError(f"{self.target} is not empty", "Give another --out, or --force to replace its contents.")
+            raise UsageError(
+                f"{self.target} is not empty", f"Give another {self.option}, or --force to replace its contents."
+            )
         foreign = sorted(present - written_files(self._place))
         if foreign:
             raise UsageError(
                 f"{self.target} holds files that no run of curate wrote: {', '.join(foreign[:3])}",
-                "Move them away, or give another --out.",
+                f"Move them away, or give another {self.option}.",
             )
 
     def _finish(self) -> None:
@@ -151,6 +161,12 @@ class OutputDirectory:
                 self._aside.rename(self._place)
             raise
 
+    def _cannot_write(self, number: int | None) -> CurateError:
+        reason = os.strerror(number) if number else "the system does not say why"
+        return CurateError(
+            f"cannot write {self.target}: {reason}", f"Nothing was changed there. Give another {self.option}."
+        )
+
 
 def _os_error(error: BaseException) -> int | None:
     """Return the number of the system's error; polars tells it in the text of errors of its own."""
@@ -158,11 +174,6 @@ def _os_error(error: BaseException) -> int | None:
         return error.errno
     found = re.search(r"\(os error (\d+)\)", str(error))
     return int(found[1]) if found else None
-
-
-def _cannot_write(target: Path, number: int | None) -> CurateError:
-    reason = os.strerror(number) if number else "the system does not say why"
-    return CurateError(f"cannot write {target}: {reason}", "Nothing was changed there. Give another --out.")
 
 
 def written_files(directory: Path) -> set[str]:
