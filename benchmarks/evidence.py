@@ -156,11 +156,12 @@ def vectors(name: str, texts: list[str], cache: str | None) -> np.ndarray:
     return X
 
 
-def super_ni(data: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Return the instances of Super-NI and the category of each, as a number."""
+def super_ni(data: Path) -> tuple[list[dict[str, Any]], np.ndarray, np.ndarray]:
+    """Return the instances of Super-NI, the category of each as a number, and the names of the categories."""
     category = {row["_task"]: row["Categories"][0] for row in read(data / "instruct/superni_en_tasks.jsonl.gz")}
     rows = read(data / "instruct/superni_en_instances.jsonl.gz")
-    return rows, np.unique([category[row["_task"]] for row in rows], return_inverse=True)[1]
+    names, labels = np.unique([category[row["_task"]] for row in rows], return_inverse=True)
+    return rows, labels, names
 
 
 def split_rows(n: int, split: int) -> tuple[np.ndarray, np.ndarray]:
@@ -198,7 +199,7 @@ Scores = dict[tuple[str, str, int], list[float]]  # strategy, measure, k -> one 
 
 def probe(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every strategy with every embedder on both pools."""
-    rows, labels = super_ni(options.data)
+    rows, labels, _ = super_ni(options.data)
     spaces = {name: vectors(name, [row["input"] for row in rows], options.cache) for name in ("lexical", MINILM)}
     names = [name for name in STRATEGIES if options.only in name]
     result: dict[str, Any] = {}
@@ -287,7 +288,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     """Train the small transformer on selections by `lexical` vectors and on random rows, one split."""
     from small_model import as_bytes, bits_per_byte
 
-    rows, labels = super_ni(options.data)
+    rows, labels, categories = super_ni(options.data)
     X = vectors("lexical", [row["input"] for row in rows], options.cache)
     tasks = np.array([row["_task"] for row in rows])
     lengths = np.array([len(row["output"][0].encode()) for row in rows])
@@ -305,12 +306,12 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         for name, picked, seed in runs:
             told = bits_per_byte(data[rest[picked]], data[held], labels[held], seed, options.steps, options.device)
             bits.setdefault(name, []).append(told)
-        result[str(k)] = show_bits(k, bits)
+        result[str(k)] = show_bits(k, bits, categories[np.unique(labels[held])])
     return result
 
 
-def show_bits(k: int, bits: dict[str, list[np.ndarray]]) -> dict[str, Any]:
-    """Print mean and worst category of each strategy, in bits a byte, and the distance from random."""
+def show_bits(k: int, bits: dict[str, list[np.ndarray]], categories: np.ndarray) -> dict[str, Any]:
+    """Print bits a byte of each strategy, the mean and the worst category with the distance from random, then all."""
     chance = np.mean(bits["random"], axis=1)
     mean, sd, result = float(chance.mean()), float(chance.std(ddof=1)), {}
     print(f"\n{f'{k:,} rows':<36}{'bits a byte':>16}{'worst category':>16}{'categories better':>20}")
@@ -320,7 +321,10 @@ def show_bits(k: int, bits: dict[str, list[np.ndarray]]) -> dict[str, Any]:
         found["better"] = float((by_category < np.mean(bits["random"], axis=0)).mean())
         spread = f"± {sd:.3f}" if name == "random" else f"({(mean - found['mean']) / sd:+.1f})"
         print(f"{name:<36}{found['mean']:>9.3f} {spread:<6}{found['worst']:>16.3f}{found['better']:>20.0%}", flush=True)
-        result[name] = found
+        result[name] = found | {"by_category": dict(zip(categories.tolist(), by_category.tolist(), strict=True))}
+    print("\ncategory:", " | ".join(result))
+    for category in categories:
+        print(f"{category:<36}", *(f"{found['by_category'][category]:>9.2f}" for found in result.values()))
     return result
 
 

@@ -35,9 +35,9 @@ def test_a_chunk_may_give_several_results(cluster):
     assert list(engine.stream_chunks(range, [2, 0, 3])) == [0, 1, 0, 1, 2]
 
 
-def test_both_nodes_work(cluster):
-    """The chunks are spread over the cluster."""
-    assert len(set(engine.map_chunks(_node, range(8), 2))) == 2
+def test_both_nodes_work(cluster, tmp_path):
+    """The chunks are spread over the cluster: each of two waits until the other has begun, and a node has one CPU."""
+    assert len(set(engine.map_chunks(_node, [tmp_path, tmp_path], 2))) == 2
 
 
 def test_only_a_few_chunks_are_in_flight(cluster):
@@ -125,11 +125,15 @@ def test_no_cluster_at_an_address_is_told():
     assert "CurateError: no Ray cluster answers at 127.0.0.1:9" in done.stderr
 
 
-def _node(_chunk: int) -> str:
+def _node(place: Path) -> str:
     import ray
 
-    time.sleep(0.2)
-    return ray.get_runtime_context().get_node_id()
+    node = ray.get_runtime_context().get_node_id()
+    (place / node).touch()
+    until = time.monotonic() + 120  # a node that has had no work yet starts a worker first
+    while len(list(place.iterdir())) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    return node
 
 
 def _slow(number: int) -> tuple[int, bytes]:

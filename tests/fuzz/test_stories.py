@@ -12,6 +12,7 @@ from tests.fuzz.hostile import TOKENS, as_json, changed, fuzz, lines, put, survi
 
 few = settings(fuzz, max_examples=max(3, fuzz.max_examples // 30))  # a case takes half a second, not milliseconds
 GOOD = [{"instruction": f"How do you count to {n}?", "output": f"Begin at one and end at {n}."} for n in range(4)]
+ANY_LENGTH = "lima.length=1:100000,lima_zh.length=1:100000"  # the good rows are short, and one has to be left
 _TEXTS = st.one_of(
     st.text(max_size=40),
     st.lists(st.sampled_from(TOKENS), max_size=8).map(lambda parts: b"".join(parts).decode("utf-8", "surrogateescape")),
@@ -26,19 +27,19 @@ _ROWS = st.lists(
 @few
 @given(
     _ROWS,
-    st.sampled_from(("clean,style", "clean,style,lima,lima-zh,quality", "none")),
+    st.sampled_from(("clean,style", f"clean,style,lima,lima-zh,quality,{ANY_LENGTH}", "none")),
     st.sampled_from(("exact", "near")),
 )
 def test_selections(rows, filters, dedup):
     """Rows read = selected + left + one count per reason + unreadable, and every one stands in the ledger."""
     path = put("pool.jsonl", b"\n".join(map(as_json, GOOD + rows)))
     found = survives(lambda: select_rows(path, count=1, filters=filters, dedup=dedup, metrics="none", workers=1))
-    if found is not None:
-        counts = found.report["rows"]
-        assert counts["read"] == counts["live"] + counts["unreadable"] + sum(counts["dropped"].values())
-        assert found.ledger.height == counts["read"]
-        assert counts["selected"] == 1
-        orjson.dumps(found.report)
+    assert found is not None
+    counts = found.report["rows"]
+    assert counts["read"] == counts["live"] + counts["unreadable"] + sum(counts["dropped"].values())
+    assert found.ledger.height == counts["read"]
+    assert counts["selected"] == 1
+    orjson.dumps(found.report)
 
 
 @few
@@ -47,10 +48,10 @@ def test_counts(rows):
     """Documents read = unique + duplicates + empty + unreadable."""
     path = put("corpus.jsonl", lines(*({"text": row.get("output")} for row in GOOD + rows)))
     found = survives(lambda: count_tokens(path, tokenizer="none", workers=1))
-    if found is not None:
-        counts = found.report["documents"]
-        kinds = ("unreadable", "empty", "duplicate_exact", "duplicate_near", "unique")
-        assert counts["read"] == sum(counts[kind] for kind in kinds) == len(GOOD) + len(rows)
+    assert found is not None
+    counts = found.report["documents"]
+    kinds = ("unreadable", "empty", "duplicate_exact", "duplicate_near", "unique")
+    assert counts["read"] == sum(counts[kind] for kind in kinds) == len(GOOD) + len(rows)
 
 
 def test_texts_of_each_kind():

@@ -43,6 +43,15 @@ def test_rules_that_were_asked_for_drop_and_are_not_noted():
     assert selection.ledger["would_drop"].explode().value_counts(sort=True).row(0) == ("lima.first_person", 4)
 
 
+def test_nothing_is_noted_where_every_group_was_asked_for():
+    """Then no rule is left that would drop a row."""
+    rows = [{"instruction": f"Q {i}?", "output": f"It is {i}."} for i in range(20)]
+    every = "clean,style,lima,lima-zh,quality,lima.length=1:99,lima_zh.length=1:99"
+    selection = curate.select_rows(rows, count=3, filters=every, workers=1)
+    assert selection.report["would_drop"] == {}
+    assert set(selection.ledger["would_drop"].list.len()) == {0}
+
+
 def test_a_filter_may_ask_for_tokens():
     """Tokens are counted before the filters, so that a window of tokens can drop rows."""
     rows = [{"instruction": f"Count to {i}", "output": "one two three " * i} for i in range(1, 12)]

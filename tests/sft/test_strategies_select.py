@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 import curate
 from curate.config import options, resolve
 from curate.errors import UsageError
-from curate.sft import strategies
+from curate.sft import embed, strategies
 from curate.sft.config import SelectConfig
+from curate.sft.strategies import facility_location
 
 SAMPLE = Path(__file__).parents[2] / "pipelines/sample_pool.jsonl"
 NAMES = [name for name in strategies.names() if name not in strategies.IN_CLUSTERS]
@@ -47,6 +49,11 @@ def test_one_pool_is_still_to_be_had():
     assert got.report["clusters"]["kind"] == "global"
     assert got.report["picks"]["by_rule"] == 31
     assert got.ledger["cluster"].null_count() == got.ledger.height
+    live = got.ledger.filter(pl.col("drop_reason").is_null()).sort("id")
+    seed = int(np.random.SeedSequence(0).generate_state(1)[0])
+    embedder = embed.load("lexical", device="cpu", dtype="fp32", seed=seed, workers=1, on_progress=None)
+    picked = facility_location.pick(embedder.embed(live["prompt"].to_list()), 31).rows
+    assert got.rows["id"].to_list() == live["id"][picked].to_list()
 
 
 def test_tasks_share_out_the_budget():
