@@ -207,6 +207,7 @@ def run_command(inputs: list[str], config: RunConfig, face: Face) -> None:
     curate run recipe.toml --set select.count=500 --set out=out/second
     """
     recipe = _one_file(inputs, "curate run pipelines/before_finetuning.toml")
+    limit_threads(os.cpu_count() or 1)
     from curate.report.progress import Stages
     from curate.report.run import print_run
 

@@ -173,6 +173,20 @@ def test_little_memory(pool, tmp_path):
     assert curate(*TOKENS, pool, "--out", "out", cwd=tmp_path, limits=enough) == (0, "")
 
 
+def test_little_memory_for_a_recipe_and_a_source(tmp_path):
+    """A recipe is refused as its steps would be; a source, which asks these libraries for nothing, runs."""
+    small = [(resource.RLIMIT_AS, 1 << 30)]
+    (tmp_path / "recipe.toml").write_text('out = "out"\n[[step]]\nrun = "tokens"\ninputs = ["pool.jsonl"]\n')
+    is_one_error(curate("run", "recipe.toml", cwd=tmp_path, limits=small), "ulimit -v allows 1.0 GB")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "physics_Posts.xml").write_text(
+        '<row Id="1" PostTypeId="1" Score="5" Title="What is it?" Body="Tell." />\n'
+        '<row Id="2" PostTypeId="2" ParentId="1" Score="9" Body="It is that." />\n'
+    )
+    source = ("source", "stackexchange", "physics_Posts.xml", "--min-chars", 0, "--min-score", 1, "--quiet")
+    assert curate(*source, "--out", "rows.jsonl", cwd=tmp_path, limits=small) == (0, "")
+
+
 def test_memory_that_a_selection_would_not_have(pool, tmp_path):
     """--memory refuses a pool before it is embedded."""
     is_one_error(curate(*SELECT, pool, "--memory", "1MB", "--out", "out", cwd=tmp_path), "--memory")
