@@ -262,6 +262,11 @@ def as_text(value: Any) -> Any:
     return value
 
 
+# Options that change nothing in a result: by what means it is made; and besides where it goes, and what is refused.
+OF_THE_MACHINE = frozenset({"workers", "address", "memory", "tmp", "chunk_size"})
+NO_CHANGE = OF_THE_MACHINE | {"out", "force", "resume", "strict", "max_expand"}
+
+
 # Options that mean the same in every command.
 def workers_option() -> Any:
     """Declare --workers."""

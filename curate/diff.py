@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.config import as_text, option
+from curate.config import NO_CHANGE, as_text, option
 from curate.errors import UsageError
 from curate.report.names import printable
-
-_PLACE = {"out", "force"}  # options that say where, and not what
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def compare(a: str, b: str) -> dict[str, Any]:
         "command": kinds[0],
         "a": as_text(a),
         "b": as_text(b),
-        "options": _different(then["config"], now["config"], _PLACE),
+        "options": _different(then["config"], now["config"], NO_CHANGE),
         "versions": _different(then["versions"], now["versions"]),
         "inputs": _inputs(then, now),
         **compare_results(Path(a), Path(b)),

@@ -7,8 +7,9 @@ Decided here:
 - Names that begin with a dot (of git, a hub, a desktop) are nobody's output, and are not looked at.
 - A manifest may come from anywhere. A path that leads out of the directory is refused, links followed, before any
   file is read; a replay imports no Python file that a manifest names.
-- A replay compares all files but the reports, which hold seconds and memory, with the hashes in the manifest. Options
-  that change no result are left to this machine.
+- A replay compares all files but the reports, which hold seconds and memory, with the hashes in the manifest. Workers,
+  memory and the like are this machine's. The engine is that of the run: on a cluster a pool that is too large for one
+  machine is picked from by core-sets, which gives other rows. Without an address Ray starts on this machine.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.config import as_text, option, resolve
+from curate.config import OF_THE_MACHINE, as_text, option, resolve
 from curate.corpus.config import TokensConfig
 from curate.errors import CurateError
 from curate.report.names import printable
@@ -29,7 +30,7 @@ from curate.sft.config import SelectConfig
 
 _CONFIGS: dict[str, type] = {"select": SelectConfig, "tokens": TokensConfig}
 _INDEX = "tokens --save-index"  # its directory has no configuration of its own
-_OF_THE_MACHINE = ("workers", "engine", "address", "memory", "tmp", "chunk_size", "save_index")
+_NOT_AGAIN = OF_THE_MACHINE | {"save_index"}  # of a replay, which decides for itself and saves no index
 _TIMED = ("report.json", "report.html")
 _SHOWN = 10  # files of each kind; --json has all
 
@@ -159,7 +160,7 @@ def _replay(
     manifest: Mapping[str, Any], inputs: Sequence[Mapping[str, str]], problem: str | None, stages: Stages
 ) -> dict[str, Any]:
     """Run the command again; `status` is same, differs or impossible, and `why` says why it is impossible."""
-    settings = {name: value for name, value in manifest["config"].items() if name not in _OF_THE_MACHINE}
+    settings = {name: value for name, value in manifest["config"].items() if name not in _NOT_AGAIN}
     config = None if problem or manifest["command"] == _INDEX else _read_config(manifest["command"], settings)
     why = problem or next(_obstacles(manifest, inputs, config), None)
     files: list[dict[str, str]] = []

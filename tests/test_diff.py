@@ -36,7 +36,7 @@ def finished(tmp_path_factory) -> Path:
              {"instruction": "Say nothing.", "output": "", "task": "thanks"}]  # fmt: skip
     with contextlib.chdir(place):
         first, second = _write(place / "first.jsonl", ROWS), _write(place / "second.jsonl", other)
-        curate.select_rows(first, count=12, out="a", workers=1)
+        curate.select_rows(first, count=12, out="a", workers=2)
         curate.select_rows(second, count=14, holdout="0.1", seed=3, strategy="random", out="b", workers=1)
         curate.select_rows(first, count=6, task_column="task", out="tasks-a", workers=1)
         curate.select_rows(second, count=57, task_column="task", filters="none", out="tasks-b", workers=1)

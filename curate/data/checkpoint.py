@@ -28,7 +28,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from curate.data.fingerprint import difference, fingerprint
+from curate.data.fingerprint import READ, difference, fingerprint
 from curate.errors import AlreadyFinished, UsageError
 
 KEY, LOG = "key.json", "log.jsonl"
@@ -39,8 +39,9 @@ _SPEED = 1e9  # bytes a second, until something was written
 
 def key_of(inputs: Any, config: Any) -> dict[str, Any] | None:
     """Return what the result of a run depends on, None where that cannot be told: stdin, URLs, Python objects."""
-    listed = inputs if isinstance(inputs, list | tuple) else [inputs]
-    if not all(isinstance(given, str | Path) and _is_local(str(given)) for given in listed):
+    listed = _as_list(inputs)
+    read = [*listed, *(name for option in READ for name in _as_list(getattr(config, option, None) or ()))]
+    if not all(isinstance(given, str | Path) and _is_local(str(given)) for given in read):
         return None
     key = {
         "command": type(config).__module__,
@@ -48,6 +49,10 @@ def key_of(inputs: Any, config: Any) -> dict[str, Any] | None:
         "versions": installed(),
     }
     return dict(json.loads(json.dumps(key)))
+
+
+def _as_list(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _is_local(name: str) -> bool:

@@ -6,14 +6,15 @@ files. Where two fingerprints differ, `difference` tells what a user would want 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from curate.config import as_text
+from curate.config import NO_CHANGE, as_text
 
-NO_CHANGE = {"workers", "chunk_size", "force", "resume", "strict", "out", "memory", "max_expand", "tmp"}
+READ = ("against", "have", "decontaminate")  # options that name data, as the inputs do
 _WRITTEN = {"save_index"}  # options that name what is written: the files there are no input
 _SHOWN = 3  # files in a message
 
@@ -59,10 +60,13 @@ def difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _texts(value: Any) -> list[str]:
-    """Return the texts of an option, which may be names of files; of KEY=VALUE and NAME:ARGUMENT the parts too."""
+    """Return the texts of an option, which may be names of files; of KEY=VALUE and FILE:NAME=NUMBERS the parts too."""
     parts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    pieces = {piece for part in map(str, parts) for piece in (part, part.split("=")[-1], part.split(":")[-1])}
-    return sorted(pieces - {""})
+    found = {str(part) for part in parts}
+    for part in sorted(found):
+        for cut in re.finditer("[=:]", part):
+            found |= {part[: cut.start()], part[cut.end() :]}
+    return sorted(found - {""})
 
 
 def _below(name: str) -> list[Path]:

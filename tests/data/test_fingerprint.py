@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from curate.config import NO_CHANGE, options
 from curate.corpus.config import TokensConfig
-from curate.data.fingerprint import difference, fingerprint
+from curate.data.checkpoint import key_of
+from curate.data.fingerprint import READ, difference, fingerprint
+from curate.sft.config import SelectConfig
 
 
 @pytest.fixture
@@ -36,6 +40,38 @@ def test_files_are_those_that_are_read(corpus):
 def test_options_that_change_no_result_do_not_count():
     """Where a run computes, and how much it may use, leaves no trace."""
     assert _of(workers=1, memory=2 << 30, tmp="x", out="out", force=True, resume=True) == _of(workers=7)
+    assert _of(engine="ray", address="auto") == _of(engine="ray")
+
+
+def test_options_that_change_no_result_are_options():
+    """Each name in the list is an option of both commands that write a directory, but for --tmp of one."""
+    assert NO_CHANGE - set(options(TokensConfig)) == set()
+    assert NO_CHANGE - set(options(SelectConfig)) == {"tmp"}
+
+
+@pytest.mark.parametrize("named", ["rules.py", "rules.py:short", "rules.py:short=3:5", "a=b/rules.py:short=3:5"])
+def test_a_file_of_filters_counts_however_it_is_named(named, tmp_path, monkeypatch):
+    """With one of its filters, with numbers, and below a directory with an equals sign."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("a=b/rules.py" if "a=b" in named else "rules.py")
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    assert list(fingerprint([], SelectConfig(count=1, filters=("clean", named)))["files"]) == [str(path)]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TokensConfig(out="out", against=("index", "hf://datasets/a/b")),
+        SelectConfig(count=1, out="out", have="https://example.org/have.jsonl"),
+        SelectConfig(count=1, out="out", decontaminate=("openai/gsm8k",)),
+    ],
+)
+def test_data_that_an_option_names_is_to_be_local(config, corpus):
+    """As the inputs: of a URL or an id of the hub nobody can tell whether it is the same again."""
+    assert key_of("corpus", config) is None
+    local = {name: "index" if name == "have" else ("index",) for name in READ if getattr(config, name, None)}
+    assert key_of("corpus", replace(config, **local)) is not None
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from curate.sft.config import SelectConfig
 from curate.sft.distance import squared_norms
 from curate.sft.embed import load
 from curate.sft.kcenter import k_center_greedy
-from curate.sft.select import select
+from curate.sft.select import select, select_rows
+from curate.verify import VerifyConfig, verify_directory
 
 DIFFERENT = {"report.html", "report.json", "manifest.json", "README.md", "log.jsonl"}  # they tell engine and seconds
 
@@ -101,6 +102,18 @@ def test_large_pools_are_picked_from_by_core_sets(cluster, monkeypatch):
     np.testing.assert_array_equal(rows, expected[0])
     np.testing.assert_array_equal(gaps, expected[1])
     assert "core-sets of 4 parts: its radius is at most 4 times the best possible one" in greedy.notes[0]
+
+
+def test_a_replay_picks_by_core_sets_again(cluster, pool, tmp_path, monkeypatch):
+    """What was made on a cluster is made again by Ray: this machine alone would pick other rows."""
+    monkeypatch.setattr(spread, "PART_ROWS", 100)
+    asked = {"count": 20, "strategy": "k-center", "scope": "global", "workers": 2}
+    for engine in ("local", "ray"):
+        select_rows(str(pool), **asked, engine=engine, out=str(tmp_path / engine))
+    rows = [(tmp_path / engine / "train.jsonl").read_bytes() for engine in ("local", "ray")]
+    assert rows[0] != rows[1]
+    again = verify_directory(str(tmp_path / "ray"), VerifyConfig(replay=True))["replay"]
+    assert again["status"] == "same", again
 
 
 @settings(max_examples=60, deadline=None)

@@ -16,11 +16,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from curate.config import as_text, force_option, max_expand_option, option, resume_option, seed_option, strict_option
+from curate.config import (
+    NO_CHANGE,
+    as_text,
+    force_option,
+    max_expand_option,
+    option,
+    resume_option,
+    seed_option,
+    strict_option,
+)
 from curate.errors import CurateError
 
 SCHEMA_VERSION = 1
-_SAME_ROWS = {"out", "force", "max_expand", "resume", "strict"}  # options that do not change the rows
 
 
 def names() -> list[str]:
@@ -117,7 +125,7 @@ def build_extract(
     report = {
         "schema_version": SCHEMA_VERSION,
         "command": f"source {command}",
-        "config": {name: value for name, value in shown.items() if name not in _SAME_ROWS},
+        "config": {name: value for name, value in shown.items() if name not in NO_CHANGE},
         "sources": [dict(source) for source in sources],
         "unit": unit,
         "read": read,
