@@ -278,9 +278,12 @@ def _load(path: Path) -> dict[str, Filter]:
         spec.loader.exec_module(module)
     except Exception as error:
         raise UsageError(f"{path} cannot be imported: {error!r}", "Correct the file.") from error
-    found = _listed(module, path.stem)
+    try:
+        found = _listed(module, path.stem)
+    except (AttributeError, TypeError):
+        found = {}
     if not found:
-        raise UsageError(f"{path} lists no filters", "Add FILTERS = (name, ...) at its end.")
+        raise UsageError(f"{path} lists no functions in FILTERS", "End it with FILTERS = (name,): a tuple of functions.")
     return found
 
 

@@ -120,7 +120,9 @@ def test_a_new_group_is_one_new_file(rules, tmp_path):
         ("gone.py", None, "no such file of filters"),
         ("clean.py", RULES, "name of a built-in"),
         ("bad.py", "import nowhere", "cannot be imported"),
-        ("bare.py", "x = 1", "lists no filters"),
+        ("bare.py", "x = 1", "lists no functions in FILTERS"),
+        ("names.py", "FILTERS = ('no_urls',)", "lists no functions in FILTERS"),
+        ("comma.py", "FILTERS = (print)", "lists no functions in FILTERS"),
     ],
 )
 def test_a_file_that_is_no_group_is_refused(file, text, message, tmp_path):
