@@ -15,6 +15,7 @@ import polars as pl
 from curate.report.chance import beside_chance, measured_on
 from curate.report.names import harmless_markup
 from curate.report.numbers import most_first
+from curate.report.wording import pick_counts, would_drop
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -128,22 +129,10 @@ def dataset_card(report: Mapping[str, Any], selected: pl.DataFrame, *, validatio
     return harmless_markup(card)
 
 
-def pick_counts(picks: Mapping[str, Any]) -> str:
-    """Say how the selected rows were picked; the numbers add up to them."""
-    if "by_rule" in picks:
-        more = f", {picks['beyond_rule']:,} to make up the number" if picks["beyond_rule"] else ""
-        return f"{picks['by_rule']:,} by {picks['strategy']}{more}"
-    said = f"{picks['centre_samples']:,} centre samples, {picks['k_center']:,} by K-Center-Greedy"
-    return said + (f", {picks['coincident']:,} that coincide with those" if picks["coincident"] else "")
-
-
 def _filters(report: Mapping[str, Any]) -> str:
     """Say which filters ran, and what those that did not would have taken."""
     asked = ", ".join(_code(name) for name in report["config"]["filters"]) or "none"
-    offered = (
-        f"{_code(name)} was not asked for, and would drop {one['rows']:,} of the live rows."
-        for name, one in report["would_drop"].items()
-    )
+    offered = (f"{_code(group)} {said}." for group, said in would_drop(report).items())
     return " ".join([f"**Filters.** {asked}; what each rule took stands in the table above.", *offered])
 
 

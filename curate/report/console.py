@@ -10,8 +10,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from curate.report.card import pick_counts
 from curate.report.names import below_common_folder, harmless, harmless_values
+from curate.report.wording import map_command, pick_counts, would_drop
 
 _VALUES_SHOWN = 20  # of --balance
 _STAGES_SHOWN = 3  # the slowest
@@ -34,6 +34,7 @@ def print_selection(report: Mapping[str, Any], out: str | None, console: Console
     if out is not None:
         rows = Text.assemble((f"\n{report['rows']['selected']:,} rows", "bold"), f" in {Path(out) / 'train.jsonl'}")
         console.print(rows, soft_wrap=True)
+        console.print(Text(f"map: {map_command(str(Path(out) / 'map.parquet'))}", style="dim"), soft_wrap=True)
 
 
 def print_sections(sections: Sequence[tuple[str, Sequence[str]]], console: Console) -> None:
@@ -82,8 +83,8 @@ def _how(report: Mapping[str, Any]) -> Table:
     for name, file in zip(below_common_folder([file["path"] for file in files]), files, strict=True):
         where = "1 row" if file["rows"] == 1 else f"{file['rows']:,} rows"
         row("items", f"{file['items_found']:,} of {file['items']:,} of {name} stand in {where}")
-    for group, offered in report["would_drop"].items():
-        row(group, f"would drop {offered['rows']:,} of the live rows if it were added to --filters")
+    for name, said in would_drop(report).items():
+        row(name, said)
     seconds = report["seconds"]
     slowest = sorted(seconds, key=lambda name: -seconds[name])[:_STAGES_SHOWN]
     told = ", ".join(f"{name} {seconds[name]:.1f}" for name in seconds if name in slowest and seconds[name] >= 0.05)

@@ -2,8 +2,8 @@
 
 The content policy in its head forbids every request, so that a page opened from an untrusted place stays as quiet as
 ours, and every script but the one that `page` is given, by its hash: one that got in by way of the data would not run.
-Whoever builds a section escapes its texts with the functions here; only `page`, `text`, `items`, `table`, `folded` and
-`figures` make HTML, and `svg.chart` and `bars` draw.
+Whoever builds a section passes its texts through the functions here, which escape them. HTML is made here, by `svg` and
+`bars`, which draw, and by `select_page` and `select_data` for what its script works on; each escapes what it is given.
 """
 
 from __future__ import annotations

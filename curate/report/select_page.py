@@ -17,15 +17,15 @@ import orjson
 import polars as pl
 
 from curate.report.bars import bar_table
-from curate.report.card import pick_counts
 from curate.report.chance import beside_chance, measured_on
 from curate.report.names import below_common_folder
 from curate.report.numbers import most_first, share
 from curate.report.page import figures, folded, items, page, table, text
 from curate.report.select_data import LABEL, colours, curve_end, drawn_rows, embedded, listed_rows
 from curate.report.svg import Axis, Band, Line, Shape, chart
+from curate.report.wording import map_command, pick_counts, would_drop
 
-_ATLAS = "With search and filters over all points: uvx embedding-atlas map.parquet --x x --y y --text text"
+_ATLAS = f"With search and filters over all points: {map_command('map.parquet')}"
 _SHOWN = 40  # clusters, tasks or values; report.json has all
 
 
@@ -201,10 +201,7 @@ def _chance(report: Mapping[str, Any]) -> str:
 
 
 def _known(report: Mapping[str, Any]) -> str:
-    offered = [
-        f"{name} would drop {one['rows']:,} of the live rows if it were added to --filters"
-        for name, one in report["would_drop"].items()
-    ]
+    offered = [f"{group} {said}" for group, said in would_drop(report).items()]
     return items([("", one, "") for one in [*report["notes"], *report["advice"], *offered]])
 
 

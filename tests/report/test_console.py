@@ -1,0 +1,24 @@
+"""What a selection prints: the lines at the end."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from curate.cli import app
+from curate.face import run
+
+
+def test_the_last_line_opens_the_map(tmp_path, capsys, monkeypatch):
+    """Pasted into a shell, it names the map that was written, on one line however long and odd the path is."""
+    monkeypatch.chdir(tmp_path)
+    Path("pool.jsonl").write_text(
+        "".join(f'{{"instruction": "Tell me of {i}.", "output": "It is {i}."}}\n' for i in range(9))
+    )
+    out = f"it's {'long ' * 20}$HOME"
+    assert run(app, ["select", "pool.jsonl", "--count", "2", "--out", out]) == 0
+    said, _, command = capsys.readouterr().out.splitlines()[-1].partition(": ")
+    words = shlex.split(command)
+    assert (said, words[:2], words[3:]) == ("map", ["uvx", "embedding-atlas"], "--x x --y y --text text".split())
+    assert Path(words[2]).name == "map.parquet"
+    assert Path(words[2]).is_file()
