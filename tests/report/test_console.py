@@ -19,6 +19,7 @@ def test_the_last_line_opens_the_map(tmp_path, capsys, monkeypatch):
     assert run(app, ["select", "pool.jsonl", "--count", "2", "--out", out]) == 0
     said, _, command = capsys.readouterr().out.splitlines()[-1].partition(": ")
     words = shlex.split(command)
-    assert (said, words[:2], words[3:]) == ("map", ["uvx", "embedding-atlas"], "--x x --y y --text text".split())
+    assert said == "map"
+    assert words == ["uvx", "embedding-atlas", words[2], "--x", "x", "--y", "y", "--text", "text"]
     assert Path(words[2]).name == "map.parquet"
     assert Path(words[2]).is_file()

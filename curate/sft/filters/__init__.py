@@ -165,7 +165,9 @@ def apply(frame: pl.DataFrame, filters: Sequence[tuple[str, Filter]], look: Comp
 def note(frame: pl.DataFrame, filters: Sequence[tuple[str, Filter]], look: Compute = compute) -> pl.DataFrame:
     """Add the column `would_drop`: the filters that fire on a row, without a mark for it; null for unreadable rows."""
     rules = {name: _rule(name, rule) for name, rule in filters}
-    listed = _verdicts(_fired(frame, rules, _look(frame, rules, look)))["all"] if rules else pl.lit([], pl.List(pl.String))
+    listed = (
+        _verdicts(_fired(frame, rules, _look(frame, rules, look)))["all"] if rules else pl.lit([], pl.List(pl.String))
+    )
     return frame.with_columns(would_drop=pl.when(_READABLE).then(listed))
 
 
@@ -283,7 +285,7 @@ def _load(path: Path) -> dict[str, Filter]:
     except (AttributeError, TypeError):
         found = {}
     if not found:
-        raise UsageError(f"{path} lists no functions in FILTERS", "End it with FILTERS = (name,): a tuple of functions.")
+        raise UsageError(f"{path} lists no functions in FILTERS", "End it with FILTERS = (name, ...), a tuple.")
     return found
 
 
