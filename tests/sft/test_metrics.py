@@ -257,7 +257,7 @@ def test_a_selection_of_the_longest_is_the_longest():
 
 
 def test_the_numbers_of_a_real_pool_fit_together(shared_data):
-    """Super-NI instances with the default embedder, by task: metrics within their bounds, tokens those of the report."""
+    """Super-NI instances, default embedder, tasks named: metrics within their bounds, tokens those of the report."""
     source = shared_data / "instruct/superni_en_instances.jsonl.gz"
     report = curate.select_rows(source, fraction=0.005, task_column="_task", metrics="all").report
     told = report["metrics"]
