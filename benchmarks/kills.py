@@ -1,12 +1,12 @@
-"""Fifty kills a command: SIGKILL at moments spread over the run, then --resume. Is anything lost, doubled or different?
+"""Fifty kills a command: SIGKILL at random moments of the run, then --resume. Is anything lost, doubled or different?
 
-    python benchmarks/kills.py ../shared/data --kills 50
+    python -m benchmarks.kills ../shared/data --kills 50
 
-Runs each command undisturbed twice (the first compiles kernels), then again and again: its whole process group is
-killed at a seeded moment, one in each equal part of the undisturbed time; what stands under the final name is looked
-at; --resume finishes the run. Prints a row a command: kills that came before the first finished piece, while pieces
-were kept, and after the end; results of other bytes (seconds and memory apart), lines of JSON lost and doubled, names
-that held something half-written, files left over, processes that outlived the group.
+Runs each command undisturbed four times (the first compiles kernels; the median of the others is its time), then again
+and again: its whole process group is killed at a moment drawn evenly from that time, with a fixed seed; what stands
+under the final names is looked at; --resume finishes the run. Prints a row a command: kills while pieces were kept, and
+after the end; results of other bytes (seconds and memory apart), lines of JSON lost and doubled, names that held
+something half-written, files left over, processes that outlived the group.
 """
 
 from __future__ import annotations
@@ -27,19 +27,21 @@ from collections import Counter
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from statistics import median
 
-import made_corpus
+from benchmarks import made_corpus
+from curate.data.sources._sites import load_groups
+from tests.interrupted import files, half_written
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["curate.cli", "curate.corpus.count", "curate.sft.select", "numba"])
-TIMED = ("seconds", "peak_memory_bytes", "forecast")
-UNCOMPARED = ("report.html", "run.json", "log.jsonl", "key.json")
 RECIPE = """
 out = "out"
 [[step]]
 name = "rows"
 run = "source stackexchange"
 inputs = ["dumps"]
+stem = 10000
 min_chars = 0
 min_score = 1
 [[step]]
@@ -53,8 +55,8 @@ inputs = ["{rows}"]
 count = 20
 """
 COMMANDS = {
-    "tokens": ["tokens", "corpus.jsonl", "--chunk-size", "256KB", "--write", "jsonl", "--out", "out"],
-    "select": ["select", "pool.jsonl", "--count", "50", "--out", "out"],
+    "tokens": ["tokens", "corpus.jsonl", "--chunk-size", "2MB", "--write", "jsonl", "--out", "out"],
+    "select": ["select", "pool.jsonl", "--count", "500", "--out", "out"],
     "source": ["source", "stackexchange", "dumps", "--min-chars", "0", "--min-score", "1", "--out", "out.jsonl"],
     "run": ["run", "recipe.toml"],
 }
@@ -62,19 +64,18 @@ COMMANDS = {
 
 def prepare(data: Path) -> set[str]:
     """Write the inputs into the working directory; return their names."""
-    made_corpus.write(Path("corpus.jsonl"), 8_000_000)
+    made_corpus.write(Path("corpus.jsonl"), 150_000_000)
     with gzip.open(data / "instruct/alpaca_data_52k.jsonl.gz") as rows:
-        Path("pool.jsonl").write_bytes(b"".join(islice(rows, 2_000)))
-    for site in ("quantumcomputing", "bicycles_meta"):
-        folder = Path("dumps", site.replace("_", "."))
-        folder.mkdir(parents=True)
-        shutil.copy(data / f"stackexchange/{site}_Posts.xml.gz", folder / "Posts.xml.gz")
+        Path("pool.jsonl").write_bytes(b"".join(islice(rows, 20_000)))
+    for site in islice(load_groups(None), 20):  # one dump as those of twenty sites
+        Path("dumps", site).mkdir(parents=True)
+        shutil.copy(data / "stackexchange/quantumcomputing_Posts.xml.gz", f"dumps/{site}/Posts.xml.gz")
     Path("recipe.toml").write_text(RECIPE)
     return set(os.listdir())
 
 
-def run(arguments: list[str], seconds: float | None = None) -> tuple[float, int]:
-    """Run a command, kill its process group after `seconds`; return the time it took and the processes left over.
+def run(arguments: list[str], limit: float | None = None) -> tuple[float, int]:
+    """Run a command, kill its process group after `limit` seconds; return its seconds and the processes left over.
 
     The process is forked from one that has imported everything, so that kills meet the work and not the imports.
     """
@@ -86,7 +87,7 @@ def run(arguments: list[str], seconds: float | None = None) -> tuple[float, int]
     process = FORKS.Process(target=exec, args=(code,))
     start = time.monotonic()
     process.start()
-    process.join(seconds)
+    process.join(limit)
     if process.exitcode is None:
         with suppress(ProcessLookupError):  # it has no group of its own yet
             os.killpg(process.pid, signal.SIGKILL)
@@ -94,26 +95,10 @@ def run(arguments: list[str], seconds: float | None = None) -> tuple[float, int]
         process.join()
     if process.exitcode not in (0, -signal.SIGKILL):
         raise SystemExit(f"{' '.join(arguments)} ended with {process.exitcode}")
+    seconds = time.monotonic() - start
     time.sleep(0.05)
     alive = subprocess.run(["pgrep", "-g", str(process.pid)], stdout=subprocess.PIPE, check=False).stdout.split()
-    return time.monotonic() - start, len(alive)
-
-
-def results(inputs: set[str]) -> dict[str, bytes]:
-    """Return the bytes of every file that is no input, without what tells of time and memory."""
-    files = [path for name in os.listdir() if name not in inputs for path in (Path(name), *Path(name).rglob("*"))]
-    return {str(path): untimed(path) for path in files if path.is_file()}
-
-
-def untimed(path: Path) -> bytes:
-    if path.name.endswith(UNCOMPARED):
-        return b""
-    if path.name not in ("report.json", "manifest.json"):
-        return path.read_bytes()
-    document = {name: value for name, value in json.loads(path.read_bytes()).items() if name not in TIMED}
-    for name in ("report.json", "report.html"):
-        document.get("outputs", {}).pop(name, None)
-    return json.dumps(document, sort_keys=True).encode()
+    return seconds, len(alive)
 
 
 def lines(found: dict[str, bytes]) -> Counter[bytes]:
@@ -128,23 +113,22 @@ def clear(inputs: set[str]) -> None:
 
 def kills(command: str, count: int, inputs: set[str]) -> dict[str, object]:
     """Kill a command `count` times, resume it each time, and count what is wrong."""
-    arguments, draw = COMMANDS[command], random.Random(command)
-    for _ in range(2):
+    arguments, draw, undisturbed = COMMANDS[command], random.Random(command), []
+    for _ in range(4):
         clear(inputs)
-        seconds, _ = run(arguments)
-    wanted, tally = results(inputs), Counter[str]()
+        undisturbed.append(run(arguments)[0])
+    seconds, wanted, tally = median(undisturbed[1:]), files(inputs), Counter[str]()
     for number in range(count):
         clear(inputs)
-        _, alive = run(arguments, seconds * (number + draw.random()) / count)
-        shown = {name: data for name, data in results(inputs).items() if not any(p[0] == "." for p in Path(name).parts)}
-        pieces = any(Path().rglob("*.piece"))
-        ended = set(shown) == {n for n in wanted if not any(p[0] == "." for p in Path(n).parts)}
+        _, alive = run(arguments, draw.uniform(0, seconds))
+        shown = files(inputs)
+        ended = shown.keys() >= wanted.keys()
         tally["ended"] += ended
-        tally["with pieces"] += pieces and not ended
-        tally["half-written"] += any(name not in wanted or data != wanted[name] for name, data in shown.items())
+        tally["with pieces"] += any(name.endswith(".piece") for name in shown) and not ended
+        tally["half-written"] += len(half_written(command, shown, wanted))
         tally["outlived"] += alive
         run([*arguments, "--resume"])
-        found = results(inputs)
+        found = files(inputs)
         tally["left over"] += len(found.keys() - wanted.keys())
         tally["different"] += found != wanted
         tally["lost"] += (lines(wanted) - lines(found)).total()

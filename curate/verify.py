@@ -31,7 +31,8 @@ from curate.sft.config import SelectConfig
 _CONFIGS: dict[str, type] = {"select": SelectConfig, "tokens": TokensConfig}
 _INDEX = "tokens --save-index"  # its directory has no configuration of its own
 _NOT_AGAIN = OF_THE_MACHINE | {"save_index"}  # of a replay, which decides for itself and saves no index
-_TIMED = ("report.json", "report.html")
+_REPORTS = ("report.json", "report.html")
+TIMED = ("seconds", "peak_memory_bytes", "forecast")  # of a report: what no two runs have in common
 _SHOWN = 10  # files of each kind; --json has all
 
 
@@ -177,7 +178,7 @@ def _obstacles(manifest: Mapping[str, Any], inputs: Sequence[Mapping[str, str]],
     """Yield what keeps a command from being run again."""
     if manifest["command"] == _INDEX:
         yield "a saved index is written by the run of another directory"
-    if not manifest["outputs"].keys() - set(_TIMED):
+    if not manifest["outputs"].keys() - set(_REPORTS):
         yield "the run wrote nothing but reports"
     for name in [*getattr(config, "filters", ()), getattr(config, "embedder", "")]:
         if ".py" in name:
@@ -203,7 +204,7 @@ def _run_again(manifest: Mapping[str, Any], config: Any, stages: Stages) -> list
             result.write_into(out.path)
         found = {str(file.relative_to(place)): file_sha256(file) for file in place.rglob("*") if file.is_file()}
     wanted = {name: facts["sha256"] for name, facts in manifest["outputs"].items()}
-    names = sorted((wanted.keys() | found.keys()) - {MANIFEST, *_TIMED})
+    names = sorted((wanted.keys() | found.keys()) - {MANIFEST, *_REPORTS})
     return [{"path": name, "status": _compared(wanted.get(name), found.get(name))} for name in names]
 
 
