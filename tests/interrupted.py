@@ -10,8 +10,8 @@ from pathlib import Path
 from curate.verify import TIMED
 
 STATE = "out/run.json"  # of a recipe
-# The names that a command gives to what is whole, in the order in which they appear: of a source the report comes before
-# the rows, of a recipe (its steps: rows, a source; count; select) one step after the other.
+# The names that a command gives to what is whole, in the order in which they appear: of a source the report, then the
+# rows; of a recipe (its steps: rows, a source; count; select) one step after the other.
 FINAL = {
     "tokens": ("out",),
     "select": ("out",),
