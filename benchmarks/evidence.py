@@ -22,7 +22,6 @@ fixed number of steps; its loss on held-out rows. That is no measure of what a f
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import published
 
 from curate.data import quota
 from curate.sft import embed, groups, strategies
@@ -40,12 +40,6 @@ from curate.sft.pick import pick_in_clusters
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 SIZES = (107, 214, 1070, 2139)  # 0.5, 1, 5 and 10 % of 21,391
 HELD_OUT, DRAWS = 4000, 10
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Read gzip'd JSON lines, or one gzip'd JSON list."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return json.load(file) if path.name.endswith(".json.gz") else [json.loads(line) for line in file]
 
 
 @dataclass
@@ -131,7 +125,6 @@ STRATEGIES: dict[str, Select] = {
     "k-center, √(n/2) clusters, core": k_center(root, 0.25),
     "k-center, k/2 clusters, whole": k_center(part(2), 1),
     "k-center, k/2 clusters, core": k_center(part(2), 0.25),
-    "k-center, k clusters, core": k_center(part(1), 0.25),
     "cluster-medoids (k clusters)": one_pool("cluster-medoids"),
     "facility-location, √(n/2) clusters": facility_location(root),
     "facility-location, k/2 clusters": facility_location(part(2)),
@@ -158,8 +151,8 @@ def vectors(name: str, texts: list[str], cache: str | None) -> np.ndarray:
 
 def super_ni(data: Path) -> tuple[list[dict[str, Any]], np.ndarray, np.ndarray]:
     """Return the instances of Super-NI, the category of each as a number, and the names of the categories."""
-    category = {row["_task"]: row["Categories"][0] for row in read(data / "instruct/superni_en_tasks.jsonl.gz")}
-    rows = read(data / "instruct/superni_en_instances.jsonl.gz")
+    tasks, rows = (published.read(data / f"instruct/superni_en_{name}.jsonl.gz") for name in ("tasks", "instances"))
+    category = {row["_task"]: row["Categories"][0] for row in tasks}
     names, labels = np.unique([category[row["_task"]] for row in rows], return_inverse=True)
     return rows, labels, names
 
@@ -330,8 +323,6 @@ def show_bits(k: int, bits: dict[str, list[np.ndarray]], categories: np.ndarray)
 
 def quality(options: argparse.Namespace) -> dict[str, Any]:
     """Compare filters and scores with published selections."""
-    import published
-
     return published.quality(options.data)
 
 

@@ -40,14 +40,14 @@ def read(path: str) -> tuple[np.ndarray, np.ndarray]:
     return embedder.embed(texts), np.array([len(row["output"].encode()) for row in rows])
 
 
-def in_clusters(strategy: str, X: np.ndarray, k: int, workers: int) -> np.ndarray:
+def in_clusters(strategy: str, X: np.ndarray, lengths: np.ndarray, k: int, workers: int) -> np.ndarray:
     """Select as `curate select` does by default, or with `--strategy k-center`."""
     found = spherical_kmeans(X, -(-k // 2), seed=0, workers=workers)
     quotas = quota.one_each_then_fill(np.bincount(found.labels).tolist(), k)
     if strategy == "k-center":
         return pick_in_clusters(X, found.labels, found.similarity, quotas, core=0.25, workers=workers).rows
     return strategies.pick_in_groups(
-        strategies.load(strategy), X, found.labels, quotas, [""] * len(quotas), lengths=found.labels, seed=0,
+        strategies.load(strategy), X, found.labels, quotas, [""] * len(quotas), lengths=lengths, seed=0,
         workers=workers,
     ).rows  # fmt: skip
 
@@ -76,8 +76,8 @@ def main() -> None:
     X = np.ascontiguousarray(X)
     workers = options.workers
     picks: dict[str, Callable[[int], np.ndarray]] = {
-        "facility-location": lambda k: in_clusters("facility-location", X, k, workers),
-        "k-center": lambda k: in_clusters("k-center", X, k, workers),
+        "facility-location": lambda k: in_clusters("facility-location", X, lengths, k, workers),
+        "k-center": lambda k: in_clusters("k-center", X, lengths, k, workers),
         "k-center, one pool": lambda k: k_center_greedy(X, k, workers=workers).indices,
     }
     for name in strategies.names():

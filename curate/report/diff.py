@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from curate.report.names import below_common_folder, printable
+from curate.report.names import below_common_folder, name_end, printable
 from curate.report.numbers import number, size
 
 _LEVELS = {
@@ -77,7 +77,7 @@ def _settings(diff: Mapping[str, Any]) -> Table:
     """Return what was asked differently, of what, by what."""
     rows = [(f"--{name.replace('_', '-')}", *map(_value, both.values())) for name, both in diff["options"].items()]
     told = {"changed": ("", "other bytes"), "only_a": ("read", ""), "only_b": ("", "read")}
-    rows += [(f"input {_end(name, 32)}", *told[kind]) for kind, names in diff["inputs"].items() for name in names]
+    rows += [(f"input {name_end(name, 32)}", *told[kind]) for kind, names in diff["inputs"].items() for name in names]
     rows += [(f"version of {name}", *map(_value, both.values())) for name, both in diff["versions"].items()]
     return Table(("options, inputs, versions", "A", "B"), [[printable(cell) for cell in row] for row in rows])
 
@@ -182,7 +182,7 @@ def _sources(sources: Sequence[Mapping[str, Any]]) -> Table:
     changed.sort(key=lambda pair: (-abs(_of(pair[1], "b", unit) - _of(pair[1], "a", unit)), pair[0]))
     rows = [
         [
-            _end(printable(name), _SOURCE_WIDTH),
+            name_end(name, _SOURCE_WIDTH),
             *(size(group[run] and group[run][what]) for what in ("documents", unit, unique) for run in "ab"),
         ]
         for name, group in changed
@@ -193,11 +193,6 @@ def _sources(sources: Sequence[Mapping[str, Any]]) -> Table:
 
 def _of(group: Mapping[str, Any], run: str, what: str) -> int:
     return 0 if group[run] is None else group[run][what] or 0
-
-
-def _end(name: str, width: int) -> str:
-    """Cut a name to its end, which tells files apart."""
-    return name if len(name) <= width else "…" + name[1 - width :]
 
 
 def _change(a: int | None, b: int | None) -> tuple[str, str, str]:

@@ -22,6 +22,12 @@ def printable(text: str) -> str:
     return harmless(" ".join(text.split()))
 
 
+def name_end(name: str, width: int = 26) -> str:
+    """Return a printable name, cut to its end if it is long: that tells files apart."""
+    name = printable(name)
+    return name if len(name) <= width else "…" + name[1 - width :]
+
+
 def harmless_values(value: Any) -> Any:
     """Return a report, or any value of JSON, with the texts in it harmless."""
     if isinstance(value, str):

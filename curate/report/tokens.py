@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from curate.report.names import below_common_folder, harmless_values, printable
+from curate.report.names import below_common_folder, harmless_values, name_end, printable
 from curate.report.numbers import number, size
 
 SHOWN_SOURCES = 20
@@ -75,7 +75,7 @@ def _groups(report: Mapping[str, Any], key: str, title: str) -> Group:
     for group in shown:
         length = group["length"] or {"median": None, "longest": None}
         table.add_row(
-            Text(_short(group[title])), size(group["documents"]), size(group[unit]),
+            Text(name_end(group[title])), size(group["documents"]), size(group[unit]),
             size(group[unique] if unique else group["unique"]),
             f"{group['characters_per_token']:.2f}" if group["characters_per_token"] else "",
             size(length["median"]), size(length["longest"]),
@@ -91,7 +91,7 @@ def _sample(report: Mapping[str, Any]) -> Group:
     names = ["documents", "bytes", "characters", *(about["name"] for about in report["tokenizers"])]
     for name in names:
         one = sample["estimates"][name]
-        table.add_row(Text(_short(name)), f"{one['value']:,}", f"{one['low']:,} to {one['high']:,}")
+        table.add_row(Text(name_end(name)), f"{one['value']:,}", f"{one['low']:,} to {one['high']:,}")
     said = Text(
         f"\n{sample['blocks']:,} of {sample['blocks_in_all']:,} blocks were counted, then it stopped: "
         f"{sample['stopped']}.\nDuplicates are not looked for in a sample."
@@ -112,7 +112,7 @@ def _mixture(mixture: Mapping[str, Any]) -> Group:
     for row in mixture["sources"]:
         share = f"{row['share']:.1%}" + (f" of {row['share_asked']:.1%} asked" if row["capped"] else "")
         epochs = f"{row['epochs']:.2f}" if row["epochs"] is not None else ""
-        table.add_row(Text(_short(row["source"])), share, size(row["tokens"]), size(row["unique_tokens"]), epochs)
+        table.add_row(Text(name_end(row["source"])), share, size(row["tokens"]), size(row["unique_tokens"]), epochs)
     lines: list[Any] = [Text(), table]
     if mixture["reachable_tokens"] < mixture["train_tokens"]:
         lines.append(
@@ -125,11 +125,11 @@ def _mixture(mixture: Mapping[str, Any]) -> Group:
 def _tokenizers(report: Mapping[str, Any]) -> Group:
     """Return bytes per token of several tokenizers side by side, by source and by script."""
     names = [about["name"] for about in report["tokenizers"]]
-    table = _table("bytes per token", *(_short(name, 20) for name in names))
+    table = _table("bytes per token", *(name_end(name, 20) for name in names))
     for key, title in (("by_source", "source"), ("by_script", "script")):
         for group in report[key][:SHOWN_SOURCES]:
             ratios = (group["bytes_per_token"][name] for name in names)
-            table.add_row(Text(_short(group[title])), *(f"{ratio:.2f}" if ratio else "" for ratio in ratios))
+            table.add_row(Text(name_end(group[title])), *(f"{ratio:.2f}" if ratio else "" for ratio in ratios))
     return Group(Text(), table)
 
 
@@ -147,7 +147,7 @@ def _clusters(report: Mapping[str, Any]) -> Group:
 
 def _start(member: Mapping[str, Any]) -> str:
     text = printable(member["text"])
-    return f"{_short(member['id'], 24)}  {text}"[:66]
+    return f"{name_end(member['id'], 24)}  {text}"[:66]
 
 
 def _explain(report: Mapping[str, Any]) -> Group:
@@ -184,9 +184,3 @@ def _table(*columns: str) -> Table:
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i == 0 else "right", min_width=24 if i == 0 else None, no_wrap=True)
     return table
-
-
-def _short(name: str, width: int = 26) -> str:
-    """Cut a name to its end, which tells files apart; a terminal obeys control characters, so they go."""
-    name = printable(name)
-    return name if len(name) <= width else "…" + name[1 - width :]

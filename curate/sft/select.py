@@ -25,7 +25,7 @@ from curate.engine import RAY, local, ray
 from curate.errors import CurateError
 from curate.report.progress import Stages
 from curate.sft import coverage, kcenter, ledger, metrics, own_columns, shares, spread, strategies, topup
-from curate.sft.config import CLUSTER, FACILITY_LOCATION, SelectConfig
+from curate.sft.config import CLUSTER, IN_CLUSTERS, SelectConfig
 from curate.sft.curve import coverage_curve
 from curate.sft.groups import Groups, group_rows, sampled
 from curate.sft.marking import Facts, load_tools, mark_by_text, mark_by_vectors
@@ -156,7 +156,7 @@ def pick_rows(
         if config.quality_weight:
             near = own_columns.mix(near, scores, shared.labels, float(config.quality_weight))
         if strategy is not None:
-            told = config.strategy == FACILITY_LOCATION  # the others know of no centres and no rows chosen before
+            told = config.strategy in IN_CLUSTERS  # the others know of no centres and no rows chosen before
             within = strategies.Within(near, config.core_share, X[n:], old_labels) if told else None
             chosen = partial(
                 strategies.pick_in_groups, strategy, pool, shared.labels, shared.quotas, shared.names,
