@@ -157,9 +157,10 @@ def _print_config(face: Face, settings: Mapping[str, Any], origins: Mapping[str,
     if face.json:
         print_json({name: {"value": value, "origin": origins[name]} for name, value in values.items()})
         return
+    wide = max(map(len, values))
     for name, value in values.items():
         shown = ",".join(map(str, value)) if isinstance(value, list) else "" if value is None else value
-        click.echo(f"{name:<16} {shown!s:<40} {origins[name]}")
+        click.echo(f"{name:<{wide}} {shown!s:<40} {origins[name]}")
 
 
 def print_json(document: Mapping[str, Any]) -> None:

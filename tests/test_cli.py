@@ -203,7 +203,9 @@ def test_print_config_shows_value_and_origin(tmp_path, capsys, monkeypatch):
 def test_print_config_needs_no_budget(capsys):
     """The defaults can be looked at before one knows how many rows to select."""
     assert run(app, ["select", "--print-config"]) == 0
-    assert "embedder" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert "embedder" in [line.split()[0] for line in lines]
+    assert len({line.rindex("default") for line in lines}) == 1  # in columns
 
 
 def test_stdin(tmp_path):
