@@ -118,9 +118,11 @@ def stream_chunks(
         for number, chunk in enumerate(chunks, start=1):
             pending.append((number, task.remote(name, held, number, pickle.dumps(chunk))))
             if len(pending) == flight:
-                yield from _results(*pending.popleft())
+                yield from _results(*pending[0])
+                pending.popleft()
         while pending:
-            yield from _results(*pending.popleft())
+            yield from _results(*pending[0])
+            pending.popleft()
     finally:  # an error, or a consumer that stops early: do not work on what nobody wants
         for _, results in pending:
             ray.cancel(results, force=True)

@@ -57,6 +57,16 @@ def test_only_a_few_chunks_are_in_flight(cluster):
     assert len(taken) == flight
 
 
+def test_a_consumer_that_stops_early_ends_the_work(cluster, tmp_path):
+    """The chunk that is being read is not worked on any more either: its worker goes."""
+    results = engine.stream_chunks(_first_then_slow, [tmp_path / "finished"])
+    worker = next(results)
+    results.close()
+    while Path(f"/proc/{worker}").exists():
+        assert not (tmp_path / "finished").exists()
+        time.sleep(0.05)
+
+
 def test_an_exception_names_its_chunk(cluster):
     """An exception in the function, or in the setup, says which chunk it came from, and what it was."""
     with pytest.raises(CurateError, match="chunk 3 failed: JSONDecodeError: Expecting value"):
@@ -143,6 +153,12 @@ def _slow(number: int) -> tuple[int, bytes]:
 
 def _refuse(_chunk: int) -> None:
     raise UsageError("no such column", "Type --map")
+
+
+def _first_then_slow(finished: Path) -> Iterator[int]:
+    yield os.getpid()
+    time.sleep(30)
+    finished.touch()
 
 
 def _die_once(chunk: tuple[Path, int]) -> Iterator[int]:
