@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import multiprocessing
 import os
@@ -292,6 +293,23 @@ def test_a_disk_that_takes_no_pieces_ends_the_keeping_alone(place, capsys, monke
     monkeypatch.setattr(checkpoint, "_write", lambda *_: Path("/dev/full").write_text("x"))
     assert run(app, _select()) == 0
     assert "nothing is kept for --resume any more: No space left" in capsys.readouterr().err
+
+
+def test_the_first_fault_is_the_one_that_is_told(tmp_path, monkeypatch):
+    """A full disk takes all pieces with it, and another thread that writes one then finds its directory gone."""
+    kept = checkpoint.Checkpoint(tmp_path / "kept", {"a": 1})
+    kept.begin(resume=False)
+
+    def write(path, *_):
+        if path.stem == "slow":
+            kept.once("quick", int)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    monkeypatch.setattr(checkpoint, "_write", write)
+    kept.once("slow", int)
+    assert kept.fault == "nothing is kept for --resume any more: No space left on device"
 
 
 def test_keeping_has_a_budget(tmp_path):

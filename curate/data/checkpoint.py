@@ -190,7 +190,8 @@ class Checkpoint:
 
     def _give_up(self, error: OSError) -> None:
         assert self._pieces is not None
-        self.fault = f"nothing is kept for --resume any more: {error.strerror or error}"
+        with self._lock:  # the first fault tells why: others follow from it, in other threads
+            self.fault = self.fault or f"nothing is kept for --resume any more: {error.strerror or error}"
         shutil.rmtree(self._pieces, ignore_errors=True)
 
 
