@@ -103,7 +103,6 @@ def _first_line(corpus: Corpus, index: int) -> int | None:
     if not isinstance(content, Piece) or content.spans is not None or content.fault is not None:
         return None
     corpus.wanted[index] = one.wanted[0]
-    corpus.seen |= one.seen
     return content.offset
 
 
