@@ -13,19 +13,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from curate.config import as_text, option, resolve
 from curate.corpus.config import TokensConfig
+from curate.data.lock import beside, locked
 from curate.errors import CurateError, UsageError
 from curate.report.names import printable
 from curate.verify import file_status, inside
 
 PAGE = "report.html"
+_STILL = "The page that was there is still there."
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def rebuild(directory: str) -> dict[str, Any]:
 
     place = Path(directory)
     read_manifest(place)  # a wrong directory is told before a lock is put beside it
-    with _locked(place):
+    with locked(place, _STILL):
         manifest = read_manifest(place)
         if manifest["command"] not in _PAGES:
             raise UsageError(
@@ -114,25 +115,12 @@ _PAGES = {"select": _of_selection, "tokens": _of_count}
 # -- Its place ---------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    from curate.data.lock import drop_lock, take_lock
-
-    try:
-        lock = take_lock(_beside(place, "lock"), place)
-    except OSError as error:
-        raise _cannot_write(place, error) from error
-    try:
-        yield
-    finally:
-        drop_lock(lock)
-
-
 def _replace(place: Path, manifest: dict[str, Any], html: bytes) -> None:
     """Put the page and the manifest that has its hash in the place of the old ones."""
     from curate.data.manifest import MANIFEST, file_sha256, write_json
 
-    scratch = _beside(place, f"partial-{os.getpid()}")  # a run removes what a killed rebuild leaves
+    real = Path(os.path.realpath(place))
+    scratch = beside(real, f"partial-{os.getpid()}")  # a run removes what a killed rebuild leaves
     try:
         try:
             scratch.mkdir()
@@ -144,14 +132,4 @@ def _replace(place: Path, manifest: dict[str, Any], html: bytes) -> None:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
-        raise _cannot_write(place, error) from error
-
-
-def _beside(place: Path, suffix: str) -> Path:
-    """Return the name that `OutputDirectory` uses."""
-    real = Path(os.path.realpath(place))
-    return real.with_name(f".{real.name}.{suffix}")
-
-
-def _cannot_write(place: Path, error: OSError) -> CurateError:
-    return CurateError(f"cannot write {place / PAGE}: {error.strerror}", "The page that was there is still there.")
+        raise CurateError(f"cannot write {place / PAGE}: {error.strerror}", _STILL) from error

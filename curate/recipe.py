@@ -11,19 +11,17 @@ A recipe is a TOML file:
     inputs = ["{pool}"]
     params = "1.3B"                   # options of the command, as on the command line
 
-Decided here: as `make` does, a step counts as finished while its options, the version of curate, and the size and time
-of every file that it read or wrote are what they were. These are kept in {out}/run.json, which is replaced after each
-step, so that a run that is killed continues with the step it was in.
+Decided here: as `make` does, a step counts as finished while its options, the versions of curate, Python and libraries,
+and the size and time of every file that it read or wrote are what they were. These are kept in {out}/run.json, which is
+replaced after each step, so that a run that is killed continues with the step it was in.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -31,7 +29,7 @@ from typing import Any, NamedTuple
 
 from curate.config import environment, option, options, parse_pair, resolve, resume_option
 from curate.data.fingerprint import file_facts, fingerprint
-from curate.data.lock import drop_lock, take_lock
+from curate.data.lock import beside, locked
 from curate.errors import AlreadyFinished, CurateError, UsageError, unknown_name
 from curate.report.progress import Stages
 
@@ -39,6 +37,8 @@ STATE = "run.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _USED = re.compile(r"\{([^{}]*)\}")
 _KEYS = {"name", "run", "inputs"}  # of a step; every other key is an option of its command
+_KEPT = {"mark", "files", "said", "seconds"}  # of a step in STATE
+_ANOTHER = "Give another out in the recipe."
 
 
 @dataclass(frozen=True)
@@ -94,22 +94,8 @@ def run_recipe(path: str | Path, config: RunConfig, stages: Stages | None = None
     none and while another run of it goes on, CurateError where a step fails: the steps before it are kept.
     """
     out, steps = read_recipe(path, config.set)
-    with _locked(out):
+    with locked(out, _ANOTHER):
         return _run_steps(out, steps, config, stages or Stages())
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    place = Path(os.path.realpath(out))
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = take_lock(place.with_name(f".{place.name}.lock"), out)
-    except OSError as error:
-        raise _cannot_write(out, error) from error
-    try:
-        yield
-    finally:
-        drop_lock(lock)
 
 
 def _run_steps(out: Path, steps: Sequence[Step], config: RunConfig, stages: Stages) -> list[Done]:
@@ -281,15 +267,15 @@ def _in_short(command: str, report: Mapping[str, Any]) -> str:
 
 def _mark(step: Step) -> dict[str, Any]:
     """Return what the result of a step depends on, as JSON holds it."""
-    from curate import __version__
+    from curate.data.checkpoint import installed
 
-    return {"command": step.command, "version": __version__, **fingerprint(step.inputs, step.config)}
+    return {"command": step.command, "versions": installed(), **fingerprint(step.inputs, step.config)}
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
         state = json.loads(path.read_bytes())
-        return {name: dict(kept) for name, kept in state["steps"].items() if {"mark", "files", "said"} <= set(kept)}
+        return {name: dict(kept) for name, kept in state["steps"].items() if set(kept) >= _KEPT}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # nothing is known to be finished
 
@@ -297,13 +283,9 @@ def _load(path: Path) -> dict[str, Any]:
 def _save(path: Path, state: Mapping[str, Any]) -> None:
     from curate.data.manifest import SCHEMA_VERSION, write_json
 
-    beside = path.with_name(f".{path.name}.partial")
+    partial = beside(path, "partial")
     try:
-        write_json(beside, {"schema_version": SCHEMA_VERSION, "steps": state})
-        beside.replace(path)
+        write_json(partial, {"schema_version": SCHEMA_VERSION, "steps": state})
+        partial.replace(path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> CurateError:
-    return CurateError(f"cannot write {path}: {error.strerror or error}", "Give another out in the recipe.")
+        raise CurateError(f"cannot write {path}: {error.strerror or error}", _ANOTHER) from error

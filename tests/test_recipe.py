@@ -80,7 +80,16 @@ def test_a_step_that_fails_keeps_those_before_it(recipe, tmp_path):
 def test_a_broken_state_file_is_no_obstacle(recipe, tmp_path):
     """Where nothing is known to be finished everything is run."""
     run_recipe(recipe, RunConfig())
-    (tmp_path / "out/run.json").write_text("{")
+    state = tmp_path / "out/run.json"
+    for broken in ("{", "[]", '{"steps": 7}', state.read_text().replace('"seconds"', '"moments"')):
+        state.write_text(broken)
+        assert ran(run_recipe(recipe, RunConfig())) == {"tokens": True, "select": True}
+
+
+def test_another_version_of_a_library_starts_a_step(recipe, monkeypatch):
+    """As --resume, which goes on with no work of another version."""
+    run_recipe(recipe, RunConfig())
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.1")
     assert ran(run_recipe(recipe, RunConfig())) == {"tokens": True, "select": True}
 
 

@@ -4,10 +4,35 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from curate.errors import UsageError
+from curate.errors import CurateError, UsageError
+
+
+def beside(place: Path, suffix: str) -> Path:
+    """Return the hidden name beside `place` that a run uses for what `suffix` says."""
+    return place.with_name(f".{place.name}.{suffix}")
+
+
+@contextmanager
+def locked(target: str | Path, hint: str) -> Iterator[None]:
+    """Hold the lock of a directory, links followed, during the block.
+
+    Raises UsageError while another run has it, CurateError with this `hint` where it cannot be made.
+    """
+    place = Path(os.path.realpath(target))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = take_lock(beside(place, "lock"), target)
+    except OSError as error:
+        raise CurateError(f"cannot write {target}: {error.strerror or error}", hint) from error
+    try:
+        yield
+    finally:
+        drop_lock(lock)
 
 
 def take_lock(path: Path, target: str | Path) -> IO[str]:

@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from curate.data.checkpoint import KEY, LOG, Checkpoint, installed
-from curate.data.lock import drop_lock, take_lock
+from curate.data.lock import beside, drop_lock, take_lock
 from curate.errors import CurateError, UsageError
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
@@ -56,9 +56,9 @@ class OutputDirectory:
         self.force = force
         self.resume = resume
         self._place = Path(os.path.realpath(target))
-        self.path = self._beside(f"partial-{os.getpid()}")
-        self._aside = self._beside(f"partial-{os.getpid()}-old")
-        self.kept = Checkpoint(self._beside("checkpoint"), key)
+        self.path = beside(self._place, f"partial-{os.getpid()}")
+        self._aside = beside(self._place, f"partial-{os.getpid()}-old")
+        self.kept = Checkpoint(beside(self._place, "checkpoint"), key)
         self._lock: Any = None
         self._made: list[Path] = []
 
@@ -68,7 +68,7 @@ class OutputDirectory:
                 raise UsageError(f"{self.target} is the directory you are in", "Give the name of a new directory.")
             self._made = [parent for parent in self._place.parents if not parent.exists()]
             self._place.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = take_lock(self._beside("lock"), self.target)
+            self._lock = take_lock(beside(self._place, "lock"), self.target)
             self._tidy_after_killed_runs()
             continues = self.resume and self.kept.continues(
                 self.target,
@@ -103,9 +103,6 @@ class OutputDirectory:
         if error is not None and (ours or _os_error(error) in _DISK_ERRORS):
             raise self._cannot_write(_os_error(error)) from error
 
-    def _beside(self, suffix: str) -> Path:
-        return self._place.with_name(f".{self._place.name}.{suffix}")
-
     def _leave(self) -> None:
         """Remove what is not the result: scratch directories, the lock, and parents that were made for nothing."""
         if self._lock is not None:
@@ -119,7 +116,7 @@ class OutputDirectory:
 
     def _tidy_after_killed_runs(self) -> None:
         """Put back what a run killed between two renames had set aside, and remove half-written directories."""
-        partial = glob.escape(self._beside("partial-").name)
+        partial = glob.escape(beside(self._place, "partial-").name)
         for aside in self._place.parent.glob(f"{partial}*-old"):
             if not self._place.exists():
                 aside.rename(self._place)

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from curate.data.checkpoint import KEY, Checkpoint
-from curate.data.lock import drop_lock, take_lock
+from curate.data.lock import beside, drop_lock, take_lock
 from curate.errors import CurateError, UsageError
 
 
@@ -35,8 +35,8 @@ class OutputFile:
         self.target = Path(target)
         self.force = force
         self.resume = resume
-        self.kept = Checkpoint(self._beside("checkpoint"), key)
-        self._scratch = self._beside(f"partial-{os.getpid()}")
+        self.kept = Checkpoint(beside(self.target, "checkpoint"), key)
+        self._scratch = beside(self.target, f"partial-{os.getpid()}")
         self.path = self._scratch / self.target.name
 
     def __enter__(self) -> OutputFile:
@@ -45,11 +45,11 @@ class OutputFile:
                 raise UsageError(f"{path} is a directory", "Give the name of a file: --out rows.jsonl")
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = take_lock(self._beside("lock"), self.target)
+            self._lock = take_lock(beside(self.target, "lock"), self.target)
         except OSError as error:
             raise self._cannot_write(error) from error
         try:
-            for left in self.target.parent.glob(f"{escape(self._beside('partial-').name)}*"):
+            for left in self.target.parent.glob(f"{escape(beside(self.target, 'partial-').name)}*"):
                 shutil.rmtree(left, ignore_errors=True)  # of a run that was killed
             report = report_path(self.target)
             continues = self.resume and self.kept.continues(
@@ -84,10 +84,7 @@ class OutputFile:
     @property
     def _finished_key(self) -> Path:
         """Where the key of the rows stands; nowhere while there are no rows."""
-        return self._beside(KEY) if self.target.exists() else self._scratch / KEY
-
-    def _beside(self, suffix: str) -> Path:
-        return self.target.with_name(f".{self.target.name}.{suffix}")
+        return beside(self.target, KEY) if self.target.exists() else self._scratch / KEY
 
     def _refuse_files(self, *, replace: bool) -> None:
         for path in (self.target, report_path(self.target)):
@@ -98,10 +95,10 @@ class OutputFile:
 
     def _finish(self) -> None:
         self.target.unlink(missing_ok=True)
-        self._beside(KEY).unlink(missing_ok=True)
+        beside(self.target, KEY).unlink(missing_ok=True)
         os.replace(report_path(self.path), report_path(self.target))
         if self.kept.key is not None:
-            self.kept.write_key(self._beside(KEY))
+            self.kept.write_key(beside(self.target, KEY))
         os.replace(self.path, self.target)
 
     def _leave(self) -> None:
