@@ -171,10 +171,10 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def result_console() -> Any:
-    """Return the rich console for results: 80 columns wide where stdout is no terminal."""
+    """Return the rich console for results: 80 columns wide where stdout is no terminal; names of data are no markup."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 80)
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 80)
 
 
 def limit_threads(workers: int) -> None:

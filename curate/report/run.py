@@ -26,4 +26,4 @@ def print_run(steps: Sequence[Done], console: Console) -> None:
         time = f"{step.seconds:.1f} s" if step.ran else "as before"
         table.add_row(*(Text(harmless(cell)) for cell in (Path(step.out).name, time, step.said)))
     console.print(table)
-    console.print(f"\nin {harmless(str(Path(steps[0].out).parent))}", soft_wrap=True, markup=False)
+    console.print(f"\nin {harmless(str(Path(steps[0].out).parent))}", soft_wrap=True)

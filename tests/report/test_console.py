@@ -1,7 +1,8 @@
-"""What a selection prints: the lines at the end."""
+"""What a selection prints: names as they are, and at the end where things are."""
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -23,3 +24,13 @@ def test_the_last_line_opens_the_map(tmp_path, capsys, monkeypatch):
     assert words == ["uvx", "embedding-atlas", words[2], "--x", "x", "--y", "y", "--text", "text"]
     assert Path(words[2]).name == "map.parquet"
     assert Path(words[2]).is_file()
+
+
+def test_a_name_of_the_data_is_no_markup(tmp_path, capsys):
+    """A column and its values stand on the console letter by letter, brackets and colons too."""
+    rows = [{"instruction": f"Tell me of {i}.", "output": "So it is.", "[/]:x:": f"[red]{i % 2}"} for i in range(9)]
+    (tmp_path / "pool.json").write_text(json.dumps(rows))
+    assert run(app, ["select", str(tmp_path / "pool.json"), "--count", "4", "--balance", "[/]:x:"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["[/]:x:", "asked", "available", "given"] in lines
+    assert ["[red]0", "2", "5", "2"] in lines
