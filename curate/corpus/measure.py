@@ -42,6 +42,12 @@ class Measured(NamedTuple):
     done: int
     lines_before: int = 0
 
+    def without_starts(self) -> Measured:
+        """Return it without where its lines start, which is for texts that are at hand."""
+        nowhere = np.empty(0, np.int64)
+        both = (None if found is None else replace(found, starts=nowhere) for found in (self.lines, self.paragraphs))
+        return self._replace(lines=next(both), paragraphs=next(both))
+
 
 @dataclass(frozen=True)
 class Measure:

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from io import BytesIO
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from curate.corpus.lines import Lines
@@ -38,19 +37,15 @@ def _agreed(piece: Mapping[str, Any]) -> bool:
 
 
 def _piece(measured: Measured) -> dict[str, Any]:
+    measured = measured.without_starts()
     return measured._asdict() | {
         "signed": None if measured.signed is None else vars(measured.signed),
-        "lines": _lines(measured.lines),
-        "paragraphs": _lines(measured.paragraphs),
+        "lines": None if measured.lines is None else vars(measured.lines),
+        "paragraphs": None if measured.paragraphs is None else vars(measured.paragraphs),
         "verified": [asdict(verified) for verified in measured.verified],
         "unreadable": packed(measured.unreadable),
         "mended": [[source, what, count] for (source, what), count in measured.mended.items()],
     }
-
-
-def _lines(lines: Lines | None) -> dict[str, Any] | None:
-    """Return lines without where they start, which is for texts that are at hand."""
-    return None if lines is None else vars(lines) | {"starts": np.empty(0, np.int64)}
 
 
 def _measured(piece: Mapping[str, Any]) -> Measured:

@@ -14,7 +14,7 @@ import polars as pl
 from curate.corpus.levels import Repetition
 from curate.corpus.lines import split_lines, without_lines
 from curate.corpus.scan import Scan
-from curate.corpus.spans import reread_spans
+from curate.corpus.spread import reread_spans
 from curate.corpus.text import I64, Bool, buffers
 from curate.data.corpus import Corpus
 from curate.data.documents import Documents, Part, read_parts

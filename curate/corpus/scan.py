@@ -18,7 +18,7 @@ from curate.corpus.held import Holding
 from curate.corpus.lines import LineIndex
 from curate.corpus.measure import SHORT_LINE, Measure, Measured
 from curate.corpus.pieces import kept_measure
-from curate.corpus.spans import SpanRead, measure_spans
+from curate.corpus.spread import SpanRead, measure_spans
 from curate.corpus.table import DocumentTable, packed
 from curate.data.corpus import Corpus
 from curate.data.documents import Part, read_parts

@@ -179,7 +179,7 @@ class Tokenizer:
         return verified
 
     def compare(self, texts: pl.Series, what: str) -> Verified:
-        """Compare both engines on all `texts`; on a mismatch say so in `why` and leave all to the reference."""
+        """Compare both engines on all `texts`; `heed` what was found."""
         fast = self._fast
         if fast is None or texts.is_empty():
             return Verified()
@@ -187,9 +187,13 @@ class Tokenizer:
         expected = self._by_reference(texts)
         differ = (expected != FAILED) & (expected != fast.count(texts))
         verified = Verified(int((expected != FAILED).sum()), int(differ.sum()))
+        self.heed(verified, what)
+        return verified
+
+    def heed(self, verified: Verified, what: str) -> None:
+        """On a mismatch, here or in a worker's copy, say so in `why` and leave all to the reference."""
         if verified.mismatches:
             self.use_reference(f"gigatoken differed on {verified.mismatches} of {verified.documents} texts of {what}")
-        return verified
 
     def use_reference(self, why: str) -> None:
         """Leave all counting to the reference from now on, and say `why` in `about`."""

@@ -41,7 +41,7 @@ def search(X: F32, window: float) -> Nearest:
     """Return what finds the nearest centres of the rows of `X`, as `kmeans.search_here` does."""
 
     def nearest(centers: F32, half: F64) -> I64:
-        found = ray.map_chunks(_nearest, _slices(X), workers=1, setup=partial(_held, centers, half, window))
+        found = ray.map_chunks(_nearest, _slices(X), workers=1, setup=partial(tuple, (centers, half, window)))
         return np.concatenate([np.empty(0, np.int64), *found])
 
     return nearest
@@ -53,10 +53,6 @@ def _slices(X: F32) -> Iterator[F32]:
 
 def _nearest(rows: F32, held: tuple[F32, F64, float]) -> I64:
     return nearest_centers(rows, *held)
-
-
-def _held(*state: Any) -> Any:
-    return state
 
 
 @dataclass

@@ -13,11 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import polars as pl
 
 from curate.corpus.held import Holding, Keeper
-from curate.corpus.lines import Lines
 from curate.corpus.measure import Measure, Measured
 from curate.data.corpus import Corpus
 from curate.data.documents import Part
@@ -53,15 +51,13 @@ def measure_spans(
     lines: Counter[int] = Counter()  # of the ranges before, by source
     held: list[Any] = []
     done = bundles = 0
-    state = partial(_held, shared, measure, holding is not None)
+    state = partial(tuple, (shared, measure, holding is not None))
     for result in ray.stream_chunks(_measure, enumerate(todo), state):
         span = todo[len(spans)]
         if isinstance(result, Measured):
             bundles += 1
             for tokenizer, verified in zip(measure.tokenizers, result.verified, strict=True):
-                if verified.mismatches:  # found by a worker's copy
-                    differ = f"{verified.mismatches} of {verified.documents} texts of the sample"
-                    tokenizer.use_reference(f"gigatoken differed on {differ}")
+                tokenizer.heed(verified, "the sample")  # a worker's copy was compared
             yield _placed(result, done, lines[span.first])
         elif not isinstance(result, Finished):
             held.append(result)
@@ -89,16 +85,11 @@ def _measure(numbered: tuple[int, Span], state: tuple[Corpus, Measure, bool]) ->
         measured = measure(bundle)
         if hold:
             measured = keeper.keep(measured)
-        yield measured._replace(lines=_sent(measured.lines), paragraphs=_sent(measured.paragraphs))
+        yield measured.without_starts()
     held, counts = keeper.tables()
     if hold:
         yield from map(ray.Held, held)
     yield Finished(reader.found, counts)
-
-
-def _sent(lines: Lines | None) -> Lines | None:
-    """Return lines without where they start, which is for texts that are at hand."""
-    return None if lines is None else replace(lines, starts=np.empty(0, np.int64))
 
 
 def _placed(measured: Measured, done: int, lines: int) -> Measured:
@@ -119,7 +110,7 @@ def reread_spans(
     """
     todo = ((done.span, [next(facts) for _ in range(done.bundles)]) for done in spans)
     before = iter(spans)
-    for result in ray.stream_chunks(_reread, todo, partial(_held, _shared(corpus), work)):
+    for result in ray.stream_chunks(_reread, todo, partial(tuple, (_shared(corpus), work))):
         if not isinstance(result, Read):
             yield result
             continue
@@ -134,10 +125,6 @@ def _reread(chunk: tuple[Span, list[Any]], held: tuple[Corpus, Callable[[list[Pa
     for bundle, fact in zip(reader.bundles(), facts, strict=False):
         yield held[1](bundle, fact)
     yield reader.found
-
-
-def _held(*state: Any) -> Any:
-    return state
 
 
 def _shared(corpus: Corpus) -> Corpus:
