@@ -14,7 +14,7 @@ import polars as pl
 
 from curate.report.chance import beside_chance, measured_on
 from curate.report.names import harmless_markup
-from curate.report.numbers import most_first
+from curate.report.numbers import counted, most_first
 from curate.report.wording import pick_counts, would_drop
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -97,7 +97,7 @@ def dataset_card(report: Mapping[str, Any], selected: pl.DataFrame, *, validatio
     counts = {"read": rows["read"], "unreadable": rows["unreadable"], **rows["dropped"]}
     counts |= {"live": rows["live"], "selected": rows["selected"], "held out": rows["held_out"]}
     counts = {name: count for name, count in counts.items() if count}
-    kinds = {"cluster": "K-means clusters", "task": "tasks", "global": "pool"}
+    kinds = {"cluster": "K-means cluster", "task": "task", "global": "pool"}
     card = _CARD.substitute(
         size=next((name for limit, name in _SIZES if rows["selected"] < limit), "n>1M"),
         files=files,
@@ -116,7 +116,7 @@ def dataset_card(report: Mapping[str, Any], selected: pl.DataFrame, *, validatio
         lengths=_lengths(selected),
         command=" ".join(report["command_line"].splitlines()),
         embedder=_code(report["embedder"]["name"]),
-        groups=f"{clusters['count']:,} {kinds[clusters['kind']]}",
+        groups=counted(clusters["count"], kinds[clusters["kind"]]),
         picks=pick_counts(report["picks"]),
         seed=report["config"]["seed"],
         form=report["config"]["format"],

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.report.names import below_common_folder, harmless, harmless_values
+from curate.report.numbers import counted
 from curate.report.wording import map_command, pick_counts, would_drop
 
 _VALUES_SHOWN = 20  # of --balance
@@ -32,9 +33,9 @@ def print_selection(report: Mapping[str, Any], out: str | None, console: Console
     parts = [_rows(report), _how(report), *([_balance(report)] if report["balance"] else []), compared]
     console.print(Group(*[line for part in parts for line in (part, "")][:-1]))
     if out is not None:
-        rows = Text.assemble((f"\n{report['rows']['selected']:,} rows", "bold"), f" in {Path(out) / 'train.jsonl'}")
-        console.print(rows, soft_wrap=True)
-        console.print(Text(f"map: {map_command(str(Path(out) / 'map.parquet'))}", style="dim"), soft_wrap=True)
+        path, rows = Path(out), counted(report["rows"]["selected"], "row")
+        console.print(Text.assemble((f"\n{rows}", "bold"), f" in {path / 'train.jsonl'}"), soft_wrap=True)
+        console.print(Text(f"map: {map_command(str(path / 'map.parquet'))}", style="dim"), soft_wrap=True)
 
 
 def print_sections(sections: Sequence[tuple[str, Sequence[str]]], console: Console) -> None:
@@ -61,7 +62,7 @@ def _rows(report: Mapping[str, Any]) -> Table:
 
 def _how(report: Mapping[str, Any]) -> Table:
     clusters, picks, tokens = report["clusters"], report["picks"], report["tokens"]
-    group = {"cluster": "clusters", "task": "tasks", "global": "pool"}[clusters["kind"]]
+    group = {"cluster": "cluster", "task": "task", "global": "pool"}[clusters["kind"]]
     table = Table.grid(padding=(0, 2))
 
     def row(name: str, value: str) -> None:
@@ -71,7 +72,7 @@ def _how(report: Mapping[str, Any]) -> Table:
     row("embedder", f"{embedder['name']}, {embedder['dimensions']} dimensions")
     if embedder.get("cached_texts"):
         row("", f"{embedder['cached_texts']:,} of {embedder['distinct_texts']:,} texts from the cache")
-    row("picks", f"{pick_counts(picks)}, from {clusters['count']:,} {group}")
+    row("picks", f"{pick_counts(picks)}, from {counted(clusters['count'], group)}")
     if have := report["have"]:
         row("have", f"{have['rows']:,} rows chosen before, {have['matched']:,} of them in the pool")
     if tokens is not None:
@@ -81,7 +82,7 @@ def _how(report: Mapping[str, Any]) -> Table:
             row("", f"{over['rows']:,} rows of the pool are longer than {over['limit']:,} tokens")
     files = (report["contamination"] or {"files": []})["files"]
     for name, file in zip(below_common_folder([file["path"] for file in files]), files, strict=True):
-        where = "1 row" if file["rows"] == 1 else f"{file['rows']:,} rows"
+        where = counted(file["rows"], "row")
         row("items", f"{file['items_found']:,} of {file['items']:,} of {name} stand in {where}")
     for name, said in would_drop(report).items():
         row(name, said)
@@ -118,7 +119,7 @@ def _coverage(report: Mapping[str, Any]) -> Table:
 
 def _metrics(report: Mapping[str, Any]) -> Group:
     chance = report["random"]
-    head = f"measured on {chance['rows']:,} rows"
+    head = f"measured on {counted(chance['rows'], 'row')}"
     table = _table(head, "selected", f"random x {chance['selections']} (mean ± sd)", "longest", first=32)
     marked = False
     for name, (said, form) in _METRICS_SHOWN.items():

@@ -10,6 +10,11 @@ def number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count of things: 1 row, 2 rows."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def size(value: int | None) -> str:
     """Return a count in three digits: 2.27M."""
     if value is None or value < 10_000:

@@ -62,6 +62,10 @@ def _named_share(text: str) -> str:
     return text
 
 
+def _listed(flags: Sequence[str]) -> str:
+    return f"{' and '.join(flags)} {'is' if len(flags) == 1 else 'are'}"
+
+
 @dataclass(frozen=True)
 class WhyConfig:
     """`curate why` has no options of its own."""
@@ -210,22 +214,22 @@ class SelectConfig:
         self._check_balance()
 
     def _refuse_clusters(self) -> None:
-        refused, why = tuple[str, ...](), f"is not for --strategy {self.strategy}, which picks "
+        refused, why = tuple[str, ...](), f"not for --strategy {self.strategy}, which picks "
         if self.strategy not in IN_CLUSTERS:
             refused, why = ("clusters", "core"), why + "from one pool or in tasks"
         elif self.strategy == TASK_CENTER:
             refused, why = ("core",), why + "from whole tasks or clusters"
         elif self.scope == "global":
             refused = ("clusters",) if self.has_core else ("clusters", "core")
-            why = "is for clusters, and --scope global has none"
+            why = "for clusters, and --scope global has none"
         elif self.task_column and self.scope != "cluster":
-            refused, why = ("clusters",), "is for clusters, and rows are picked within tasks"
+            refused, why = ("clusters",), "for clusters, and rows are picked within tasks"
         default = {name: self.__dataclass_fields__[name].default for name in refused}
         asked = [f"--{name}" for name, value in default.items() if getattr(self, name) != value]
         if self.scope == "cluster" and self.strategy not in IN_CLUSTERS:
             asked.append("--scope cluster")
         if asked:
-            raise UsageError(f"{' and '.join(asked)} {why}", "Leave it out.")
+            raise UsageError(f"{_listed(asked)} {why}", "Leave it out." if len(asked) == 1 else "Leave them out.")
 
     def _check_columns(self) -> None:
         for name in ("join_tasks", "one_prompt_per_task"):
@@ -261,7 +265,7 @@ class SelectConfig:
     def _check_balance(self) -> None:
         asked = [f"--{name}" for name in ("shares", "floor", "cap") if getattr(self, name)]
         if asked and self.balance is None:
-            raise UsageError(f"{' and '.join(asked)} is for the values of --balance", "Add --balance NAME.")
+            raise UsageError(f"{_listed(asked)} for the values of --balance", "Add --balance NAME.")
         clustered = self.scope == "cluster" or (self.scope == "auto" and self.task_column is None)
         if self.balance == CLUSTER and not (clustered and self.strategy in IN_CLUSTERS):
             raise UsageError("--balance cluster needs K-means clusters", "Add --scope cluster, or leave it out.")

@@ -34,3 +34,13 @@ def test_a_name_of_the_data_is_no_markup(tmp_path, capsys):
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["[/]:x:", "asked", "available", "given"] in lines
     assert ["[red]0", "2", "5", "2"] in lines
+
+
+def test_one_row_is_one_row(tmp_path, capsys, monkeypatch):
+    """Counts of one stand in the singular."""
+    monkeypatch.chdir(tmp_path)
+    Path("pool.jsonl").write_text('{"instruction": "Tell me of it.", "output": "So it is."}\n')
+    assert run(app, ["select", "pool.jsonl", "--count", "1", "--out", "out"]) == 0
+    out = capsys.readouterr().out
+    for said in ("1 by facility-location, from 1 cluster ", "measured on 1 row ", "\n1 row in out"):
+        assert said in out

@@ -103,7 +103,7 @@ def test_order_does_not_matter(tmp_path):
     ("options", "said"),
     [
         ({"floor": 3}, "--floor is for the values of --balance"),
-        ({"shares": "a=0.5", "cap": 3}, "--shares and --cap is for the values of --balance"),
+        ({"shares": "a=0.5", "cap": 3}, "--shares and --cap are for the values of --balance"),
         ({"balance": "kind", "shares": "a=0.7,b=0.4"}, "--shares add up to 1.1, more than 1"),
         ({"balance": "kind", "shares": "a"}, "should be VALUE=SHARE"),
         ({"balance": "kind", "shares": "a=2"}, "should be above 0 and at most 1"),
