@@ -25,8 +25,9 @@ from curate.corpus.config import TokensConfig
 from curate.corpus.count import count
 from curate.data.spans import size_of
 from curate.engine import ray
+from curate.verify import TIMED
 
-VOLATILE = ("seconds", "peak_memory_bytes", "config", "forecast")
+VOLATILE = (*TIMED, "config")
 
 
 def run(path: Path, engine: str, workers: int, write: str | None) -> tuple[dict[str, Any], dict[str, float]]:

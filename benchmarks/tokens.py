@@ -23,8 +23,10 @@ from pathlib import Path
 import made_corpus
 import orjson
 
+from curate.verify import TIMED
+
 HERE = Path(__file__).resolve().parent
-VOLATILE = ("seconds", "peak_memory_bytes", "config", "forecast")
+VOLATILE = (*TIMED, "config")
 
 
 def timed(command: list[str], repeat: int, **kwargs: object) -> dict[str, float]:
@@ -105,9 +107,7 @@ def same_answer(directory: Path, size: int) -> bool:
     found = []
     for options in (("--workers", "1"), ("--workers", "2"), ("--workers", "2", "--chunk-size", "1MB")):
         report = json.loads(subprocess.run(curate(path, *options), capture_output=True, check=True).stdout)
-        found.append(
-            {k: v for k, v in report.items() if k not in ("seconds", "peak_memory_bytes", "config", "forecast")}
-        )
+        found.append({name: value for name, value in report.items() if name not in VOLATILE})
     print(f"the same report for 1 and 2 workers and another chunk size: {found[0] == found[1] == found[2]}")
     return found[0] == found[1] == found[2]
 

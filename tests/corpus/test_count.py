@@ -17,8 +17,9 @@ import pytest
 from curate.corpus.count import count_tokens
 from curate.data.tokenizer import Tokenizer, Verified
 from curate.errors import CurateError, UsageError
+from curate.verify import TIMED
 
-VOLATILE = ("seconds", "peak_memory_bytes", "config", "versions", "forecast")
+VOLATILE = (*TIMED, "config", "versions")
 
 
 def write(path: Path, records: list[dict]) -> str:

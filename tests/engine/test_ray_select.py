@@ -18,7 +18,7 @@ from curate.sft.distance import squared_norms
 from curate.sft.embed import load
 from curate.sft.kcenter import k_center_greedy
 from curate.sft.select import select, select_rows
-from curate.verify import VerifyConfig, verify_directory
+from curate.verify import TIMED, VerifyConfig, verify_directory
 
 DIFFERENT = {"report.html", "report.json", "manifest.json", "README.md", "log.jsonl"}  # they tell engine and seconds
 
@@ -44,7 +44,7 @@ def written(pool: Path, out: Path, config: SelectConfig) -> tuple[dict[str, obje
     selection = select([str(pool)], config)
     selection.write(out)
     files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
-    facts = {n: v for n, v in selection.report.items() if n not in {"config", "seconds", "peak_memory_bytes"}}
+    facts = {n: v for n, v in selection.report.items() if n not in {"config", *TIMED}}
     return facts, {name: data for name, data in files.items() if name not in DIFFERENT}
 
 

@@ -27,6 +27,7 @@ from curate.data.corpus import open_corpus
 from curate.data.documents import read_parts
 from curate.errors import CurateError, UsageError
 from curate.report.progress import Stages
+from curate.verify import TIMED
 
 DIFFERENT = ("report.html", "report.json", "manifest.json", "log.jsonl")  # they tell the engine and seconds
 LINES = ["a line that many a document has, word for word", "and another one, long enough to be looked at"]
@@ -92,9 +93,7 @@ def written(
     result.write(out)
     files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
     same = {name: data for name, data in files.items() if name not in DIFFERENT}
-    facts = {
-        name: value for name, value in result.report.items() if name not in {"config", "seconds", "peak_memory_bytes"}
-    }
+    facts = {name: value for name, value in result.report.items() if name not in {"config", *TIMED}}
     return facts, same
 
 
