@@ -138,6 +138,7 @@ class DuplicateIndex:
         keys = exact if keys is None else keys
         ranks = (keys[:, 1], keys[:, 0], *(() if priority is None else (priority,)), np.arange(n) >= self.settled)
         order = np.lexsort(ranks).astype(np.uint32)
+        del keys, ranks  # 16 bytes a document
         with ThreadPoolExecutor(max(workers, 1)) as pool:
             return _clusters(self, exact, order, pool.map if workers > 1 else map)
 

@@ -37,6 +37,7 @@ from curate.data.corpus import Corpus, open_corpus
 from curate.data.produce import produce
 from curate.data.tokenizer import Tokenizer
 from curate.engine import RAY, ray
+from curate.engine.memory import give_back
 from curate.errors import CurateError
 from curate.report.progress import Stages
 
@@ -95,8 +96,14 @@ def _count(inputs: Any, config: TokensConfig, stages: Stages, place: Path | None
         if config.drop_lines and config.write:
             check_writable(corpus)
         notes += _count_again(corpus, found, tokenizers, config)
+    give_back()
     with stages("duplicates"):
         levels = find_levels(found, [item.name for item in corpus.items], config.prefer, config.workers)
+    if index is not None and place is not None:
+        with stages("save index"):
+            keep_index(index, levels, config, place)
+    index = found.index = None  # what it holds is no longer wanted, and the lines want room
+    give_back()
     with stages("lines"):
         lines, paragraphs = find_repetition(found, levels)
     if lines is not None and config.drop_lines and tokenizers:
@@ -104,10 +111,8 @@ def _count(inputs: Any, config: TokensConfig, stages: Stages, place: Path | None
             again = partial(recount, corpus, found, lines, tokenizers[0], config.eos, config.workers)
             tokens = stages.kept.once("recount", again)
             lines = replace(lines, tokens=tokens)
-    if index is not None and place is not None:
-        with stages("save index"):
-            keep_index(index, levels, config, place)
-    index = found.index = found.lines = found.paragraphs = None  # what they hold is no longer wanted
+    found.lines = found.paragraphs = None
+    give_back()
     report = build_report(
         corpus=corpus, found=found, levels=levels, lines=lines, paragraphs=paragraphs, tokenizers=tokenizers,
         config=config, notes=notes, stages=stages,

@@ -20,12 +20,10 @@ def clusters_shown(found: Scan, corpus: Corpus, levels: Levels) -> dict[str, Any
     tokens = found.table["tokens_0"] if found.verified else None
     largest = range(min(SHOWN_CLUSTERS, len(levels.sizes)))
     members = {number: np.flatnonzero(levels.cluster == number) for number in largest}
-    rank = np.empty_like(levels.order)
-    rank[levels.order] = np.arange(len(rank))
     wanted = {}
     for number, documents in members.items():
         keep = levels.survivors[number]
-        shown = documents[np.argsort(rank[documents])]
+        shown = documents[np.argsort(levels.rank[documents])]
         wanted[number] = [keep] if keep >= 0 else []
         wanted[number] += [d for d in shown.tolist() if d != keep][: SHOWN_MEMBERS - len(wanted[number])]
     names = _named(found, corpus, sorted({int(d) for shown in wanted.values() for d in shown}))

@@ -22,13 +22,13 @@ from curate.corpus.lines import LineIndex, Repeated
 from curate.corpus.measure import SHORT_LINE
 from curate.corpus.scan import Scan
 from curate.corpus.sources import groups
-from curate.corpus.text import I32, I64, U64, Bool
+from curate.corpus.text import I32, I64, U32, U64, Bool
 from curate.errors import UsageError
 
 KEPT, EMPTY, EXACT, NEAR = range(4)
 REASONS = (None, "empty", "duplicate.exact", "duplicate.near")
 
-_BLOCK = 1 << 17  # documents whose lines are looked at together
+BLOCK = 1 << 17  # documents looked at together
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,15 @@ class Levels:
 
     `reason` uint8 (n): an index into REASONS. `cluster` int64 (n): the number of its cluster, -1 for none.
     `sizes` int64 (clusters): documents of each. `survivors` int64 (clusters): the document kept, -1 where it is one of
-    --against. `order` int64 (n): the documents, the one to keep first. `earlier_kept` bool: which of --against stay.
+    --against. `rank` uint32 (n): the place of each document, 0 is the one to keep. `earlier_kept` bool: which of
+    --against stay.
     """
 
     reason: npt.NDArray[np.uint8]
     cluster: I64
     sizes: I64
     survivors: I64
-    order: I64
+    rank: U32
     comparisons: dict[str, int]
     earlier_kept: Bool
 
@@ -78,33 +79,46 @@ class Repetition:
         """Return the tokens of each document without its repeated lines: counted, or by their share of the bytes."""
         if self.tokens is not None:
             return self.tokens
-        return tokens - np.rint(tokens * (self.bytes / np.maximum(text_bytes, 1))).astype(np.int64)
+        left = np.empty_like(tokens)
+        for first in range(0, len(tokens), BLOCK):
+            block = slice(first, first + BLOCK)
+            share = self.bytes[block] / np.maximum(text_bytes[block], 1)
+            left[block] = tokens[block] - np.rint(tokens[block] * share).astype(np.int64)
+        return left
 
 
 def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], workers: int) -> Levels:
     """Decide which documents stay."""
     table = found.table
     reason = np.where(table["empty"], EMPTY, KEPT).astype(np.uint8)
-    none = np.full(table.documents, -1, np.int64)
     if found.index is None:
-        nothing = np.empty(0, np.int64)
-        return Levels(reason, none, nothing, nothing, np.arange(table.documents), {}, np.empty(0, np.bool_))
-    keys = np.zeros((found.index.documents, 2), np.uint64)
-    keys[found.base :, 0], keys[found.base :, 1] = table["text_key"], table["id_key"]
+        none, nothing = np.full(table.documents, -1, np.int64), np.empty(0, np.int64)
+        return Levels(
+            reason, none, nothing, nothing, np.arange(table.documents, dtype=np.uint32), {}, np.empty(0, np.bool_)
+        )
     priority = np.full(found.index.documents, np.iinfo(np.int32).min, np.int32)  # those of --against stay
     priority[found.base :] = _priority(found, sources, prefer)
-    clusters = found.index.clusters(keys, priority, workers)
+    clusters = found.index.clusters(_keys(found, found.index.documents), priority, workers)
     mine = slice(found.base, None)
     reason[~clusters.kept[mine] & (reason == KEPT)] = NEAR
     reason[clusters.exact[mine]] = EXACT
-    cluster, sizes, survivors = _numbered(clusters.cluster[mine], keys[mine, 0])
+    cluster, sizes, survivors = _numbered(clusters.cluster[mine], table["text_key"])
     survivors = np.maximum(survivors - found.base, -1)
-    order = np.lexsort((keys[mine, 1], keys[mine, 0], priority[mine], reason != KEPT))
+    order = np.lexsort((table["id_key"], table["text_key"], priority[mine], reason != KEPT))
+    rank = np.empty(len(order), np.uint32)
+    rank[order] = np.arange(len(order), dtype=np.uint32)
     comparisons = {
         "candidates": clusters.candidates, "merged": clusters.merged, "false": clusters.false,
         "unchecked": clusters.unchecked,
     }  # fmt: skip
-    return Levels(reason, cluster, sizes, survivors, order, comparisons, clusters.kept[: found.base])
+    return Levels(reason, cluster, sizes, survivors, rank, comparisons, clusters.kept[: found.base])
+
+
+def _keys(found: Scan, documents: int) -> U64:
+    """Return what decides among equals: uint64 (documents, 2), zeros for those of --against, which are all better."""
+    keys = np.zeros((documents, 2), np.uint64)
+    keys[found.base :, 0], keys[found.base :, 1] = found.table["text_key"], found.table["id_key"]
+    return keys
 
 
 def _priority(found: Scan, sources: Sequence[str], prefer: tuple[str, ...]) -> I32:
@@ -145,12 +159,12 @@ def find_repetition(found: Scan, levels: Levels) -> tuple[Repetition | None, Rep
 
 
 def _repetition(found: Scan, index: LineIndex, sizes: str, levels: Levels) -> Repetition:
-    repeated = index.repeated(levels.order, levels.distinct)
+    repeated = index.repeated(levels.rank, levels.distinct)
     n = found.table.documents
     bytes_ = np.zeros(n, np.int64)
     count = of = 0
-    for first in range(0, n, _BLOCK):
-        last = min(first + _BLOCK, n)
+    for first in range(0, n, BLOCK):
+        last = min(first + BLOCK, n)
         starts = repeated.offsets[first : last + 1]
         size = found.table.read(sizes, int(starts[0]), int(starts[-1])).astype(np.int64)
         marks = repeated.of(first, last)

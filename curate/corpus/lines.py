@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curate.corpus.spill import Records, in_runs
-from curate.corpus.text import I32, I64, U8, U64, Bool, read_only, wide
+from curate.corpus.text import I32, I64, U8, U32, U64, Bool, read_only, wide
 from curate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ class LineIndex:
     """The lines of a corpus, held in `memory` bytes and a temporary file in `directory` beyond that.
 
     Lines of fewer than `least` bytes are left out: a closing brace repeats without being a copy. Besides, one bit a
-    line and eight bytes a document are in memory.
+    line and four bytes a document are in memory, and sixteen a document while lines are looked up.
     """
 
     def __init__(self, memory: int = 1 << 30, directory: Path | None = None, least: int = 1) -> None:
         self._least = max(least, 1)
         self.records: Records | HeldRecords = Records(memory, directory, np.uint64)
-        self._counts: list[I64] = [np.zeros(1, np.int64)]
+        self._counts: list[U32] = []
         self.lines = 0
 
     def add(self, lines: Lines) -> int:
@@ -91,23 +91,25 @@ class LineIndex:
         first = self.lines
         rows = np.flatnonzero(lines.sizes >= self._least)[: len(lines.hashes)]  # none: a worker holds the hashes
         self.records.append(lines.hashes[rows], (rows + first).astype(np.uint64))
-        self._counts.append(np.diff(lines.offsets))
+        self._counts.append(np.diff(lines.offsets).astype(np.uint32))
         self.lines += len(lines)
         return first
 
-    def repeated(self, order: I64, alive: Bool) -> Repeated:
-        """Return which lines another line repeats: the first in the document that comes first in `order` stays.
+    def repeated(self, rank: U32, alive: Bool) -> Repeated:
+        """Return which lines another line repeats: the first in the document of the lowest `rank` stays.
 
-        `order` int64 (n): the documents, the best first. Documents not `alive` (bool, n) neither keep nor repeat lines.
+        `rank` uint32 (n): the place of each document, all different. Documents not `alive` (bool, n) neither keep nor
+        repeat lines.
         """
-        offsets = np.cumsum(np.concatenate(self._counts))
-        if not len(order) == len(alive) == len(offsets) - 1:
+        counts = np.concatenate([np.empty(0, np.uint32), *self._counts])
+        self._counts = [counts]
+        offsets = np.zeros(len(counts) + 1, np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        if not len(rank) == len(alive) == len(counts):
             raise UsageError(
-                f"{len(order)} documents are ordered and {len(alive)} marked, but {len(offsets) - 1} were added",
+                f"{len(rank)} documents are ranked and {len(alive)} marked, but {len(counts)} were added",
                 "Give one number and one mark for each document",
             )
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
         bits = np.zeros(self.lines // 8 + 1, np.uint8)
         for keys, values in self.records.partitions(shared=True):
             later = _later_copies(keys, values.astype(np.int64), offsets, rank, alive)
@@ -115,7 +117,7 @@ class LineIndex:
         return Repeated(bits, offsets)
 
 
-def _later_copies(keys: U64, lines: I64, offsets: I64, rank: I64, alive: Bool) -> I64:
+def _later_copies(keys: U64, lines: I64, offsets: I64, rank: U32, alive: Bool) -> I64:
     """Return the lines that stand after another one of the same key; keys are sorted."""
     shared = in_runs(keys)
     keys, lines = keys[shared], lines[shared]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from curate.config import as_text
 from curate.corpus.config import TokensConfig
 from curate.corpus.largest import clusters_shown
-from curate.corpus.levels import EMPTY, EXACT, NEAR, Levels, Repetition
+from curate.corpus.levels import BLOCK, EMPTY, EXACT, NEAR, Levels, Repetition
 from curate.corpus.measure import SHORT_LINE
 from curate.corpus.minhash import MinHashParameters
 from curate.corpus.notes import column_notes
@@ -122,8 +122,8 @@ def _tokens(columns: Columns, levels: Levels, lines: Repetition | None) -> dict[
     tokens = columns.tokens[0]
     rest = tokens if lines is None else lines.left(tokens, columns.bytes)
     sums = (
-        tokens.sum(), tokens[levels.distinct].sum(), rest[levels.distinct].sum(), tokens[levels.kept].sum(),
-        columns.unique[levels.kept].sum(),
+        tokens.sum(), tokens.sum(where=levels.distinct), rest.sum(where=levels.distinct),
+        tokens.sum(where=levels.kept), columns.unique.sum(where=levels.kept),
     )  # fmt: skip
     return dict(zip(names, map(int, sums), strict=True))
 
@@ -179,11 +179,11 @@ def _repetition(found: Repetition | None, columns: Columns, levels: Levels, *, d
     repeated = None
     if columns.tokens:
         tokens = columns.tokens[0]
-        repeated = int((tokens - found.left(tokens, columns.bytes))[alive].sum())
+        repeated = int(tokens.sum(where=alive) - found.left(tokens, columns.bytes).sum(where=alive))
     return {
         "read": found.of,
         "repeated": found.count,
-        "repeated_bytes": int(found.bytes[alive].sum()),
+        "repeated_bytes": int(found.bytes.sum(where=alive)),
         "repeated_tokens": repeated,
         "repeated_tokens_are": "estimated by their share of the bytes" if found.tokens is None else "counted",
         "least_bytes": SHORT_LINE,
@@ -233,10 +233,13 @@ def _mixture(config: TokensConfig, corpus: Corpus, by_source: Sequence[Mapping[s
 def _lengths(columns: Columns) -> dict[str, Any]:
     """Return how many documents there are of each length, and how many tokens they hold, by powers of two."""
     lengths = (columns.tokens or [columns.bytes])[0]
-    place = np.where(lengths > 0, np.log2(np.maximum(lengths, 1)).astype(np.int64) + 1, 0)
-    counts = np.bincount(place)
-    kept = np.bincount(place[columns.kept], minlength=len(counts))
-    sums = np.bincount(place, weights=lengths)
+    counts, kept, sums = np.zeros((3, 64), np.int64)
+    for first in range(0, len(lengths), BLOCK):
+        block, stays = lengths[first : first + BLOCK], columns.kept[first : first + BLOCK]
+        digits = np.frexp(block)[1]  # binary ones; 0 has none
+        counts += np.bincount(digits, minlength=64)
+        kept += np.bincount(digits[stays], minlength=64)
+        sums += np.bincount(digits, weights=block, minlength=64).astype(np.int64)
     return {
         "unit": "tokens" if columns.tokens else "bytes",
         "bins": [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 from curate.errors import CurateError
@@ -24,6 +26,12 @@ def machine_bytes() -> int:
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     return physical if limit == resource.RLIM_INFINITY else min(physical, limit)
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system; glibc keeps what many threads freed, a fifth of it measured."""
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_address_space() -> None:

@@ -96,11 +96,12 @@ def test_repeated_lines(memory, least):
     generator = random.Random(0)
     texts = ["\n".join(generator.choices(["a", "bb", " bb", "", "cc c", "dd", "中"], k=6)) for _ in range(60)]
     order = np.array(generator.sample(range(60), 60))
+    rank = np.argsort(order).astype(np.uint32)
     alive = np.array([generator.random() < 0.8 for _ in range(60)])
     index = LineIndex(memory, least=least)
     for start in range(0, 60, 7):
         index.add(split(texts[start : start + 7])[2])
-    repeated = index.repeated(order, alive)
+    repeated = index.repeated(rank, alive)
     seen, expected = set(), {}
     for document in order.tolist():
         expected[document] = []
@@ -114,11 +115,11 @@ def test_repeated_lines(memory, least):
 
 
 def test_wrong_lengths_are_refused():
-    """Marks for another number of lines, or an order of other documents, are refused with both numbers."""
+    """Marks for another number of lines, or ranks of other documents, are refused with both numbers."""
     data, offsets, lines = split(["a\nb"])
     with pytest.raises(UsageError, match="1 marks were given for 2 lines"):
         without_lines(data, offsets, lines, np.zeros(1, bool))
     index = LineIndex()
     index.add(lines)
-    with pytest.raises(UsageError, match="2 documents are ordered"):
-        index.repeated(np.arange(2), np.ones(2, bool))
+    with pytest.raises(UsageError, match="2 documents are ranked"):
+        index.repeated(np.arange(2, dtype=np.uint32), np.ones(2, bool))
