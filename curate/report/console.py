@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from curate.report.names import below_common_folder, harmless, harmless_values
+from curate.report.names import below_common_folder, harmless, harmless_values, printable
 from curate.report.numbers import counted
 from curate.report.wording import map_command, pick_counts, would_drop
 
@@ -97,7 +97,7 @@ def _how(report: Mapping[str, Any]) -> Table:
 def _balance(report: Mapping[str, Any]) -> Table:
     table = _table(f"{report['config']['balance']}", "asked", "available", "given")
     for entry in report["balance"][:_VALUES_SHOWN]:
-        name = Text(entry["name"], overflow="ellipsis", no_wrap=True)
+        name = Text(printable(entry["name"]), overflow="ellipsis", no_wrap=True)
         table.add_row(name, *(f"{entry[column]:,}" for column in ("asked", "available", "given")))
     if len(report["balance"]) > _VALUES_SHOWN:
         table.add_row(Text("... and more, in the report", style="dim"))

@@ -27,13 +27,13 @@ def test_the_last_line_opens_the_map(tmp_path, capsys, monkeypatch):
 
 
 def test_a_name_of_the_data_is_no_markup(tmp_path, capsys):
-    """A column and its values stand on the console letter by letter, brackets and colons too."""
-    rows = [{"instruction": f"Tell me of {i}.", "output": "So it is.", "[/]:x:": f"[red]{i % 2}"} for i in range(9)]
+    """A column and its values stand on the console letter by letter, brackets and colons too, each value on a line."""
+    rows = [{"instruction": f"Tell me of {i}.", "output": "So it is.", "[/]:x:": f"[red]\n{i % 2}"} for i in range(9)]
     (tmp_path / "pool.json").write_text(json.dumps(rows))
     assert run(app, ["select", str(tmp_path / "pool.json"), "--count", "4", "--balance", "[/]:x:"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["[/]:x:", "asked", "available", "given"] in lines
-    assert ["[red]0", "2", "5", "2"] in lines
+    assert ["[red]", "0", "2", "5", "2"] in lines
 
 
 def test_one_row_is_one_row(tmp_path, capsys, monkeypatch):
