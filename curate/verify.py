@@ -8,8 +8,8 @@ Decided here:
 - A manifest may come from anywhere. A path that leads out of the directory is refused, links followed, before any
   file is read; a replay imports no Python file that a manifest names.
 - A replay compares all files but the reports, which hold seconds and memory, with the hashes in the manifest. Workers,
-  memory and the like are this machine's. The engine is that of the run: on a cluster a pool that is too large for one
-  machine is picked from by core-sets, which gives other rows. Without an address Ray starts on this machine.
+  memory and the like are this machine's. So is the engine, for Ray listens on the network, and no manifest is to start
+  it: where a replay of what a cluster picked differs, core-sets are named as a reason.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 from curate.config import OF_THE_MACHINE, as_text, option, resolve
 from curate.corpus.config import TokensConfig
+from curate.engine import RAY
 from curate.errors import CurateError
 from curate.report.names import printable
 from curate.report.progress import Stages
@@ -30,7 +31,7 @@ from curate.sft.config import SelectConfig
 
 _CONFIGS: dict[str, type] = {"select": SelectConfig, "tokens": TokensConfig}
 _INDEX = "tokens --save-index"  # its directory has no configuration of its own
-_NOT_AGAIN = OF_THE_MACHINE | {"save_index"}  # of a replay, which decides for itself and saves no index
+_NOT_AGAIN = OF_THE_MACHINE | {"engine", "save_index"}  # options that a replay does not take from the manifest
 _REPORTS = ("report.json", "report.html")
 TIMED = ("seconds", "peak_memory_bytes", "forecast")  # of a report: what no two runs have in common
 _SHOWN = 10  # files of each kind; --json has all
@@ -160,7 +161,7 @@ def _other_versions(then: Mapping[str, Any]) -> dict[str, dict[str, str | None]]
 def _replay(
     manifest: Mapping[str, Any], inputs: Sequence[Mapping[str, str]], problem: str | None, stages: Stages
 ) -> dict[str, Any]:
-    """Run the command again; `status` is same, differs or impossible, and `why` says why it is impossible."""
+    """Run the command again; `status` is same, differs or impossible, and `why` says why, where that is known."""
     settings = {name: value for name, value in manifest["config"].items() if name not in _NOT_AGAIN}
     config = None if problem or manifest["command"] == _INDEX else _read_config(manifest["command"], settings)
     why = problem or next(_obstacles(manifest, inputs, config), None)
@@ -171,7 +172,10 @@ def _replay(
         except CurateError as error:
             why = error.what
     same = all(file["status"] == "same" for file in files)
-    return {"status": "impossible" if why else "same" if same else "differs", "why": why, "files": files}
+    status = "impossible" if why else "same" if same else "differs"
+    if status == "differs" and manifest["command"] == "select" and manifest["config"].get("engine") == RAY:
+        why = "the run was on Ray, which picks from a large pool by core-sets"
+    return {"status": status, "why": why, "files": files}
 
 
 def _obstacles(manifest: Mapping[str, Any], inputs: Sequence[Mapping[str, str]], config: Any) -> Iterator[str]:
@@ -238,7 +242,8 @@ def render(result: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 def _replay_lines(again: Mapping[str, Any]) -> list[str]:
     if again["status"] == "impossible":
         return [f"{'replay':<10} impossible: {printable(again['why'])}"]
-    return [_tally("replay", again["files"], "same", "the same, byte for byte"), *_others(again["files"], "same")]
+    lines = [_tally("replay", again["files"], "same", "the same, byte for byte"), *_others(again["files"], "same")]
+    return [*lines, f"{'':<10} {again['why']}"] if again["why"] else lines
 
 
 def _tally(name: str, files: Sequence[Mapping[str, str]], good: str, said: str) -> str:
