@@ -56,7 +56,7 @@ count = 20
 """
 COMMANDS = {
     "tokens": ["tokens", "corpus.jsonl", "--chunk-size", "2MB", "--write", "jsonl", "--out", "out"],
-    "select": ["select", "pool.jsonl", "--count", "500", "--out", "out"],
+    "select": ["select", "pool.jsonl", "--count", "1200", "--metrics", "all", "--out", "out"],
     "source": ["source", "stackexchange", "dumps", "--min-chars", "0", "--min-score", "1", "--out", "out.jsonl"],
     "run": ["run", "recipe.toml"],
 }
@@ -66,7 +66,7 @@ def prepare(data: Path) -> set[str]:
     """Write the inputs into the working directory; return their names."""
     made_corpus.write(Path("corpus.jsonl"), 150_000_000)
     with gzip.open(data / "instruct/alpaca_data_52k.jsonl.gz") as rows:
-        Path("pool.jsonl").write_bytes(b"".join(islice(rows, 20_000)))
+        Path("pool.jsonl").write_bytes(b"".join(islice(rows, 12_000)))
     for site in islice(load_groups(None), 20):  # one dump as those of twenty sites
         Path("dumps", site).mkdir(parents=True)
         shutil.copy(data / "stackexchange/quantumcomputing_Posts.xml.gz", f"dumps/{site}/Posts.xml.gz")
