@@ -391,6 +391,6 @@ def _with_reasons(rows: Rows) -> Rows:
     if len(rows.unreadable) == len(rows.frame):
         raise CurateError(
             "no record can be read\n" + "\n".join(f"  {note}" for note in rows.notes),
-            "JSON, JSON lines, Parquet and Arrow are read; --map names columns that are called otherwise.",
+            "Check the input: JSON, JSON lines, Parquet or Arrow; --map names columns that are called otherwise.",
         )
     return rows
