@@ -48,7 +48,8 @@ def difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         old, new = was.get(what, {}), now.get(what, {})
         for name in sorted({*old, *new}):
             if old.get(name) != new.get(name):
-                return said.format(name.replace("_", "-"), old.get(name), new.get(name))
+                told = ("absent" if value is None else value for value in (old.get(name), new.get(name)))
+                return said.format(name.replace("_", "-"), *told)
     if was.get("inputs") != now.get("inputs"):
         return "other inputs were named"
     old, new = was.get("files", {}), now.get("files", {})

@@ -43,7 +43,7 @@ def produce(
         except BaseException as error:
             stages.log("error", str(error) or type(error).__name__)
             if out.kept.count():
-                stages.say("what was finished is kept: --resume goes on from there")
+                stages.say("what was finished is kept: the same command with --resume goes on from there")
             raise
         finally:
             if out.kept.fault:

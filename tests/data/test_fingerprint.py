@@ -95,5 +95,6 @@ def test_what_else_has_changed_is_named(corpus):
     was = _of() | {"versions": {"numpy": "1"}}
     assert difference(was, _of(ngram=3) | {"versions": {"numpy": "2"}}) == "numpy was 1, is 2"
     assert difference(was, _of(ngram=3) | {"versions": {"numpy": "1"}}) == "--ngram was 5, is 3"
+    assert difference(was, {**was, "options": {}}).endswith(", is absent")
     assert difference(_of(), _of(["corpus", "index"])) == "other inputs were named"
     assert difference(_of(), _of() | {"command": "another"}) == "another command was run"
