@@ -32,7 +32,7 @@ from curate.budget.result import (
     Wanted,
 )
 from curate.config import resolve as merge
-from curate.errors import UsageError
+from curate.errors import CurateError, UsageError
 
 OVER_TRAINING = (100.0, 200.0, 1000.0)
 FRONTIER_EPOCHS = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -64,7 +64,13 @@ def plan_for(config: PlanConfig, sources: Sequence[Source] = ()) -> Plan:
     weights = _weights(sources)
     if sources and config.unique_tokens is None:
         config = replace(config, unique_tokens=sum(source.unique_tokens for source in sources))
-    return _make_plan(config, resolve(config, laws), laws, sources, weights)
+    try:
+        return _make_plan(config, resolve(config, laws), laws, sources, weights)
+    except (OverflowError, ZeroDivisionError):  # a fitted law can have any exponents
+        raise CurateError(
+            f"--law {config.law} gives numbers beyond all bounds for this plan",
+            "Look at its exponents: curate fit tells how far they can be trusted. Or leave out --law.",
+        ) from None
 
 
 def _make_plan(

@@ -12,6 +12,7 @@ import pytest
 import curate
 from curate.budget.architectures import read_shape
 from curate.budget.lawset import load_laws
+from curate.budget.plan import make_plan
 from curate.config import resolve, toml_table
 from curate.data.chat_template import find_template
 from curate.data.corpus import open_corpus
@@ -145,6 +146,17 @@ def test_fits_of_other_types(tmp_path, change):
     path.write_text(json.dumps(fit))
     with pytest.raises(CurateError):
         load_laws(str(path))
+
+
+@pytest.mark.parametrize("change", [{"alpha": 1e-3, "beta": 1e-3}, {"A": 1e-300}, {"B": 1e300, "beta": 1e-2}])
+def test_fits_of_no_bounds(tmp_path, change):
+    """Constants by which a size wants more tokens than there are numbers."""
+    constants = {"E": 1.8, "A": 480, "B": 2080, "alpha": 0.35, "beta": 0.37} | change
+    fit = {"law": "chinchilla", "parameters": {name: {"value": value} for name, value in constants.items()}}
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps(fit))
+    with pytest.raises(CurateError, match="beyond all bounds"):
+        make_plan(params="1.3B", unique_tokens="8B", epochs=4, law=str(path))
 
 
 def test_a_ledger_that_asks_for_memory(tmp_path):
