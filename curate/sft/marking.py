@@ -131,7 +131,7 @@ def mark_by_text(rows: Rows, tools: Tools, config: SelectConfig, stages: Stages,
         source_bound = [rule for rule in filters.resolve(SOURCE_BOUND) if rule[0] not in asked]
         table = filters.note(table, source_bound, measures.look)  # they drop nothing, and the report tells of them
         facts.notes += measures.save()
-    if tools.scorer is not None:
+    if tools.scorer is not None and table["drop_reason"].has_nulls():  # a tokenizer takes no empty list
         with stages("score"):
             table, facts.scored = own_columns.mark_scored(table, _kept_scorer(tools.scorer, stages.kept))
             facts.notes += facts.scored.notes

@@ -134,6 +134,14 @@ def test_rows_are_selected_by_ifd(folders):
     assert got.report["score"]["name"] == name
 
 
+@pytest.mark.parametrize("kind", ["ifd:causal", "reward:reward"])
+def test_a_pool_without_live_rows_is_told_as_ever(folders, kind):
+    """A model has nothing to score where filters took every row."""
+    name, pool = kind.replace(":", f":{folders}/"), [{"instruction": "a", "output": ""}]
+    with pytest.raises(CurateError, match=r"no row is left alive of 1 read; clean\.empty_answer took most"):
+        curate.select_rows(pool, count=1, strategy="repr-filter", score=name)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
