@@ -198,6 +198,7 @@ def test_what_json_readers_disagree_on_has_one_reading(raw, value, mended):
         (b'{"a": "\x01"}', "broken JSON: Invalid control character"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a":' * 2000 + b"1" + b"}" * 2000, "nested too deeply"),
+        (b'{"a":NaN,"b":' + b"[" * 500 + b"]" * 500 + b"}", "nested too deeply"),
         (b'{"a": ' + b"1" * 5000 + b"}", "broken JSON"),
     ],
 )
