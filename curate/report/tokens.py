@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.report.names import below_common_folder, harmless_values, name_end, printable
-from curate.report.numbers import number, size
+from curate.report.numbers import counted, number, size
 
 SHOWN_SOURCES = 20
 SHOWN_CLUSTERS = 5
@@ -167,7 +167,9 @@ def _how(report: Mapping[str, Any]) -> Text:
     lines = []
     for about in report["tokenizers"]:
         verified = about["verified"]
-        lines.append(f"tokenizer  {about['name']} by {about['engine']}, {verified['documents']:,} documents compared")
+        lines.append(
+            f"tokenizer  {about['name']} by {about['engine']}, {counted(verified['documents'], 'document')} compared"
+        )
         if verified["sent_to_reference"]:
             lines.append(f"           {verified['sent_to_reference']:,} documents counted by the reference")
     seconds = report["seconds"]

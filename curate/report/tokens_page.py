@@ -7,7 +7,7 @@ from typing import Any
 
 from curate.report.bars import Bar, bar_table, columns
 from curate.report.names import below_common_folder
-from curate.report.numbers import number, share, size
+from curate.report.numbers import counted, number, share, size
 from curate.report.page import figures, items, page, table, text
 
 SHOWN = 40  # sources on the page; report.json has all
@@ -176,7 +176,7 @@ def _how(report: Mapping[str, Any]) -> str:
     for about in report["tokenizers"]:
         verified = about["verified"]
         lines.append(
-            f"{about['name']} by {about['engine']}: {verified['documents']:,} documents compared with the reference, "
+            f"{about['name']} by {about['engine']}: {counted(verified['documents'], 'document')} compared with the reference, "
             f"{verified['mismatches']:,} differed, {verified['sent_to_reference']:,} were counted by it."
         )
     if report["tokenizers"]:
