@@ -176,8 +176,8 @@ def _how(report: Mapping[str, Any]) -> str:
     for about in report["tokenizers"]:
         verified = about["verified"]
         lines.append(
-            f"{about['name']} by {about['engine']}: {counted(verified['documents'], 'document')} compared with the reference, "
-            f"{verified['mismatches']:,} differed, {verified['sent_to_reference']:,} were counted by it."
+            f"{about['name']} by {about['engine']}: {counted(verified['documents'], 'document')} compared with the "
+            f"reference, {verified['mismatches']:,} differed, {verified['sent_to_reference']:,} were counted by it."
         )
     if report["tokenizers"]:
         end = "one for its end is" if report["config"]["eos"] else "nor for its end"
