@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any, BinaryIO
 
+import numpy as np
 import polars as pl
 
 from curate.data.columns import SAMPLE
@@ -105,7 +106,36 @@ def _arrow(source: Any, packed: str, slice_bytes: int, choose: Choose) -> Iterat
 def _checked(batch: Any) -> Any:
     """Return a batch whose offsets and texts are sound: unchecked ones of a damaged file end the process."""
     batch.validate(full=True)
+    for column in batch.columns:
+        _check_nulls(column)
     return batch
+
+
+def _check_nulls(array: Any) -> None:
+    """Raise ArrowInvalid where the view of a null text points nowhere: validate does not look, polars follows it."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    kind = array.type
+    if types.is_struct(kind):
+        inner = [array.field(i) for i in range(kind.num_fields)]
+    elif types.is_map(kind):
+        inner = [array.keys, array.items]
+    elif types.is_nested(kind) and hasattr(array, "values"):
+        inner = [array.values]
+    else:
+        inner = [array.dictionary] if types.is_dictionary(kind) else []
+    for part in inner:
+        _check_nulls(part)
+    if not (types.is_string_view(kind) or types.is_binary_view(kind)) or not array.null_count:
+        return
+    _, views, *data = array.buffers()
+    rows = np.frombuffer(views, np.int32).reshape(-1, 4)[array.offset :][: len(array)].astype(np.int64)
+    size, _, buffer, start = rows[array.is_null().to_numpy(zero_copy_only=False)].T
+    sizes = np.array([0, *(0 if part is None else part.size for part in data)])
+    room = sizes[np.where((buffer >= 0) & (buffer < len(data)), buffer + 1, 0)]
+    if ((size < 0) | (size > 12) & ((start < 0) | (start + size > room))).any():
+        raise pa.ArrowInvalid("a text that is null points out of the file")
 
 
 def _sample(batch: Any) -> list[dict[str, Any]]:
@@ -135,8 +165,7 @@ def read_parquet(data: bytes, columns: Sequence[str] | None = None) -> pl.DataFr
 
     try:
         table = pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
-        table.validate(full=True)
-        return _frame(table)
+        return _frame(pa.Table.from_batches(map(_checked, table.to_batches()), table.schema))
     except (pa.ArrowException, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ValueError(str(error).splitlines()[0]) from error
 

@@ -44,6 +44,31 @@ def test_offsets_that_point_outside_of_an_arrow_file(tmp_path):
         documents(path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        (pa.string_view(), ["t", None]),
+        (pa.struct([("a", pa.string_view())]), [{"a": "t"}, {"a": None}]),
+        (pa.large_list(pa.string_view()), [["t", None]]),
+        (pa.list_(pa.string_view()), [["t", None]]),
+        (pa.list_(pa.string_view(), 2), [["t", None]]),
+    ],
+)
+def test_a_null_whose_text_would_stand_nowhere(tmp_path, kind, rows):
+    """Arrow does not ask where views of nulls point; polars followed them, which ended the process."""
+    table = pa.table({"text": pa.array(rows, kind), "other": ["a"] * len(rows)})
+    with pa.ipc.new_stream(file := io.BytesIO(), table.schema) as writer:
+        writer.write_table(table)
+    views = (1).to_bytes(4, "little") + b"t" + bytes(11 + 16)
+    assert file.getvalue().count(views) == 1
+    path = tmp_path / "x.arrow"
+    path.write_bytes(file.getvalue().replace(views, views[:16] + b"\xff" * 16))
+    with pytest.raises(CurateError, match="a text that is null points out of the file"):
+        documents(path)
+    path.write_bytes(file.getvalue())
+    assert documents(path)
+
+
 @pytest.mark.parametrize("head", [b"\x1f\x8b\x08", b"x\x9c", b"(\xb5/\xfd"])
 def test_a_line_that_begins_as_packed_files_do(tmp_path, head):
     """JSON lines were taken for a packed file by polars, and unpacked."""
