@@ -40,7 +40,7 @@ def refuse_bomb(item: Input, max_expand: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with suppress(pa.ArrowException, OSError):  # a damaged file is told by whoever reads it
+    with suppress(pa.ArrowException, OSError, UnicodeError):  # a damaged file is told by whoever reads it
         meta = pq.read_metadata(str(item.value))
         groups = map(meta.row_group, range(meta.num_row_groups))
         columns = (group.column(i) for group in groups for i in range(group.num_columns))

@@ -212,6 +212,14 @@ def test_a_column_whose_name_is_no_text(tmp_path):
         read_rows([path])
 
 
+def test_a_parquet_column_whose_name_is_no_text(tmp_path):
+    """The question how much a file holds, which comes before it is read, failed on such a name."""
+    pl.DataFrame({"text": ["a"], "né": ["b"]}).write_parquet(path := tmp_path / "x.parquet")
+    path.write_bytes(path.read_bytes().replace("né".encode(), b"n\xef\xa9"))
+    with pytest.raises(CurateError, match="cannot be read as parquet"):
+        documents(path)
+
+
 @pytest.mark.parametrize("column", ["prompt", "distance"])
 def test_a_ledger_without_what_is_told_of_a_row(tmp_path, column):
     """A ledger may lack the prompt of the nearest selected row, or the distance to it."""
