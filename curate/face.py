@@ -157,7 +157,7 @@ def _print_config(face: Face, settings: Mapping[str, Any], origins: Mapping[str,
     if face.json:
         print_json({name: {"value": value, "origin": origins[name]} for name, value in values.items()})
         return
-    wide = max(map(len, values))
+    wide = max(map(len, values), default=0)
     for name, value in values.items():
         shown = ",".join(map(str, value)) if isinstance(value, list) else "" if value is None else value
         click.echo(f"{name:<{wide}} {shown!s:<40} {origins[name]}")

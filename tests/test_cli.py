@@ -207,6 +207,12 @@ def test_print_config_needs_no_budget(capsys):
     assert len({line.rindex("default") for line in lines}) == 1  # in columns
 
 
+def test_print_config_of_a_command_without_options(capsys):
+    """There is nothing to show, and that is no error."""
+    assert run(app, ["why", "sft/", "3f9ac1", "--print-config"]) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_stdin(tmp_path):
     """A dash reads JSON lines from stdin."""
     pool = _pool(tmp_path / "p.jsonl").read_bytes()

@@ -130,7 +130,7 @@ def _check_nulls(array: Any) -> None:
     if not (types.is_string_view(kind) or types.is_binary_view(kind)) or not array.null_count:
         return
     _, views, *data = array.buffers()
-    rows = np.frombuffer(views, np.int32).reshape(-1, 4)[array.offset :][: len(array)].astype(np.int64)
+    rows = np.frombuffer(views, np.int32, 4 * len(array), 16 * array.offset).reshape(-1, 4).astype(np.int64)
     size, _, buffer, start = rows[array.is_null().to_numpy(zero_copy_only=False)].T
     sizes = np.array([0, *(0 if part is None else part.size for part in data)])
     room = sizes[np.where((buffer >= 0) & (buffer < len(data)), buffer + 1, 0)]

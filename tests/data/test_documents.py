@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 import polars as pl
+import pyarrow as pa
 import pytest
 import zstandard
 
@@ -100,6 +101,18 @@ def test_records_come_back_as_they_stood(tmp_path):
         corpus = open_corpus([write(tmp_path / name, data)])
         corpus.all_columns = True
         assert orjson.loads(read(corpus, raw=True).raw[0])["text"] == "a"
+
+
+def test_views_of_nulls_in_a_buffer_that_is_too_long(tmp_path):
+    """A buffer may be longer than its rows want, by any number of bytes; sound rows are read."""
+    table = pa.table({"text": pa.array(["a", None], pa.string_view()), "other": ["b" * 20] * 2})
+    with pa.ipc.new_stream(file := io.BytesIO(), table.schema) as writer:
+        writer.write_table(table)
+    head, length, rest = file.getvalue().rpartition((32).to_bytes(8, "little"))
+    assert length
+    found = read(open_corpus([write(tmp_path / "c.arrow", head + (40).to_bytes(8, "little") + rest)]))
+    assert found.frame["text"].to_list() == ["a"]
+    assert found.unreadable["line"].to_list() == [2]
 
 
 TEXT = b"\xef\xbb\xbfone\ntwo\r\n\n  \nthree\nfour\n\n\nfive"
