@@ -463,10 +463,13 @@ def test_an_index_of_the_interrupted_run_is_not_written_again(place, capsys, mon
     assert Path("index/manifest.json").read_bytes() == theirs
 
 
-def test_an_index_inside_of_the_output_is_refused(place, capsys):
-    """The output replaces what is there as a whole, and the index would go with it."""
-    assert run(app, ["tokens", "corpus.jsonl", "--tokenizer", "none", "--save-index", "out/index", "--out", "out"]) == 2
-    assert "--save-index out/index lies in --out out" in capsys.readouterr().err
+@pytest.mark.parametrize(("index", "out"), [("out/index", "out"), ("index", "index/out"), ("out", "out")])
+def test_an_index_and_an_output_one_in_the_other_are_refused(index, out, place, capsys):
+    """Either replaces what is there as a whole, and the other would go with it."""
+    before = files(set())
+    assert run(app, ["tokens", "corpus.jsonl", "--tokenizer", "none", "--save-index", index, "--out", out]) == 2
+    assert "Give each a place of its own" in capsys.readouterr().err
+    assert files(set()) == before
 
 
 def test_stdin_is_not_resumed(place, capsys, monkeypatch):

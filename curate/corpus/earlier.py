@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def index_place(config: TokensConfig, kept: Checkpoint) -> Iterator[Path | None]
     with ExitStack() as stack:
         place = None
         if config.save_index is not None:
-            _refuse_inside(config.save_index, config.out)
+            _refuse_nested(config.save_index, config.out)
             out = OutputDirectory(
                 config.save_index, force=config.force, resume=kept.resumed, key=kept.key, option="--save-index"
             )
@@ -71,10 +72,14 @@ def index_place(config: TokensConfig, kept: Checkpoint) -> Iterator[Path | None]
         yield place
 
 
-def _refuse_inside(index: str, out: str | None) -> None:
-    if out is not None and Path(os.path.realpath(index)).is_relative_to(os.path.realpath(out)):
+def _refuse_nested(index: str, out: str | None) -> None:
+    if out is None:
+        return
+    places = [Path(os.path.realpath(name)) for name in (index, out)]
+    if any(one.is_relative_to(other) for one, other in permutations(places)):
         raise UsageError(
-            f"--save-index {index} lies in --out {out}", "Give another place: --out is replaced as a whole."
+            f"--save-index {index} and --out {out} lie one in the other",
+            "Give each a place of its own: what is there is replaced as a whole.",
         )
 
 
