@@ -9,7 +9,7 @@ Decided here:
   file is read; a replay imports no Python file that a manifest names.
 - A replay compares all files but the reports, which hold seconds and memory, with the hashes in the manifest. Workers,
   memory and the like are this machine's. So is the engine, for Ray listens on the network, and no manifest is to start
-  it: where a replay of what a cluster picked differs, core-sets are named as a reason.
+  it: where a replay of K-Center-Greedy on a cluster differs, core-sets are named as a reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from curate.engine import RAY
 from curate.errors import CurateError
 from curate.report.names import printable
 from curate.report.progress import Stages
-from curate.sft.config import SelectConfig
+from curate.sft.config import K_CENTER, TASK_CENTER, SelectConfig
 
 _CONFIGS: dict[str, type] = {"select": SelectConfig, "tokens": TokensConfig}
 _INDEX = "tokens --save-index"  # its directory has no configuration of its own
@@ -173,8 +173,9 @@ def _replay(
             why = error.what
     same = all(file["status"] == "same" for file in files)
     status = "impossible" if why else "same" if same else "differs"
-    if status == "differs" and manifest["command"] == "select" and manifest["config"].get("engine") == RAY:
-        why = "the run was on Ray, which picks from a large pool by core-sets"
+    asked = manifest["config"]
+    if status == "differs" and asked.get("engine") == RAY and asked.get("strategy") in (K_CENTER, TASK_CENTER):
+        why = "the run was on Ray, where K-Center-Greedy picks from a large pool by core-sets"
     return {"status": status, "why": why, "files": files}
 
 

@@ -208,6 +208,15 @@ def test_a_replay_that_differs_names_the_files(place):
     assert not result["matches"]
 
 
+@pytest.mark.parametrize(("strategy", "named"), [("k-center", True), ("facility-location", False)])
+def test_core_sets_are_named_where_a_rule_uses_them(place, strategy, named):
+    """A replay of what a cluster picked may differ by them; other rules pick the same on a cluster."""
+    change(place / "sft", lambda manifest: manifest["config"].update(engine="ray", strategy=strategy, fraction="0.2"))
+    replay = verify(place / "sft", REPLAY)["replay"]
+    assert replay["status"] == "differs"
+    assert ("core-sets" in str(replay["why"])) == named
+
+
 def test_a_replay_without_the_inputs_is_impossible(place):
     """It says which input is gone, changed, or no file; asking for it is then a fault."""
     (place / "pool.jsonl").unlink()
