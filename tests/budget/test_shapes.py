@@ -161,7 +161,7 @@ def test_bad_configs_are_refused(content, says, tmp_path):
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.floats(7.0, 12.0))
+@given(st.floats(7.2, 12.0))  # below 16 million attention and head take more than 40 %: 1.412 times 6 N D at most
 def test_proposed_shape_has_about_so_many_parameters(power):
     """The proposed shape is within 5 % of N, its heads divide its width, and 6 N D is right within 40 %."""
     shape = shapes.propose(10**power)
