@@ -31,6 +31,7 @@ from curate.config import environment, option, options, parse_pair, resolve, res
 from curate.data.fingerprint import file_facts, fingerprint
 from curate.data.lock import beside, locked
 from curate.errors import AlreadyFinished, CurateError, UsageError, unknown_name
+from curate.report.numbers import counted, size
 from curate.report.progress import Stages
 
 STATE = "run.json"
@@ -250,14 +251,12 @@ def _run(step: Step, stages: Stages, *, resume: bool) -> str:
 
 def _in_short(command: str, report: Mapping[str, Any]) -> str:
     if command == "select":
-        return f"{report['rows']['selected']:,} rows of {report['rows']['read']:,}"
+        return f"{counted(report['rows']['selected'], 'row')} of {report['rows']['read']:,}"
     if command != "tokens":
-        return f"{report['rows']:,} rows of {report['read']:,} {report['unit']}"
-    from curate.report.numbers import size
-
+        return f"{counted(report['rows'], 'row')} of {report['read']:,} {report['unit']}"
     what, of = report["tokens"]["unique"], report["tokens"]["total"]
     if what is None:
-        return f"{report['documents']['unique']:,} unique documents of {report['documents']['read']:,}"
+        return f"{counted(report['documents']['unique'], 'unique document')} of {report['documents']['read']:,}"
     plan = f"; {report['plan']['verdict']}" if report.get("plan") else ""
     return f"{size(what)} unique tokens of {size(of)}{plan}"
 

@@ -39,9 +39,9 @@ configs:
   data_files:
 $files
 ---
-# A fine-tuning set of $selected rows
+# A fine-tuning set of $selected
 
-Selected by `curate` $version from $read rows. `ledger.parquet` tells for every row of the pool why it is in or out;
+Selected by `curate` $version from $read. `ledger.parquet` tells for every row of the pool why it is in or out;
 `manifest.json` holds the configuration, the hashes of all inputs and outputs, and the versions.
 
 $sources
@@ -101,8 +101,8 @@ def dataset_card(report: Mapping[str, Any], selected: pl.DataFrame, *, validatio
     card = _CARD.substitute(
         size=next((name for limit, name in _SIZES if rows["selected"] < limit), "n>1M"),
         files=files,
-        selected=f"{rows['selected']:,}",
-        read=f"{rows['read']:,}",
+        selected=counted(rows["selected"], "row"),
+        read=counted(rows["read"], "row"),
         version=report["versions"]["curate"],
         sources=_table(
             ("source", "rows", "licence", "sha256"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from curate.report.numbers import counted
+
 _NAMES = {
     "radius": "largest distance to the nearest selected (covering radius)",
     "p95": "95th percentile of that distance",
@@ -44,8 +46,8 @@ def beside_chance(report: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tupl
 def measured_on(report: Mapping[str, Any]) -> str:
     """Say what the table was measured on, and what it does not tell."""
     return (
-        f"Measured on {report['random']['rows']:,} rows. These numbers tell how the set differs from chance, and not "
-        "that it trains a better model."
+        f"Measured on {counted(report['random']['rows'], 'row')}. These numbers tell how the set differs from chance, "
+        "and not that it trains a better model."
     )
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.report.names import harmless_values
+from curate.report.numbers import counted
 
 _SITES_SHOWN = 20
 
@@ -18,8 +19,8 @@ def print_source(extract: Any, out: str | None, console: Console) -> None:
     """Print the report of an `Extract`."""
     report = harmless_values(extract.report)
     console.print(Group(_counts(report), "", _groups(report["groups"])))
-    rows = f"\n{report['rows']:,} rows" if report["rows"] != 1 else "\n1 row"
-    console.print(Text.assemble((rows, "bold"), f" in {out}" if out else ""), soft_wrap=True)
+    rows = counted(report["rows"], "row")
+    console.print(Text.assemble((f"\n{rows}", "bold"), f" in {out}" if out else ""), soft_wrap=True)
 
 
 def _counts(report: Mapping[str, Any]) -> Table:

@@ -135,10 +135,10 @@ def _tokenizers(report: Mapping[str, Any]) -> Group:
 
 def _clusters(report: Mapping[str, Any]) -> Group:
     clusters = report["clusters"]
-    lines = [Text(f"\n{clusters['count']:,} clusters of duplicates; the largest:")]
+    lines = [Text(f"\n{counted(clusters['count'], 'cluster')} of duplicates; the largest:")]
     for cluster in clusters["largest"][:SHOWN_CLUSTERS]:
         tokens = f", {cluster['tokens']:,} tokens" if cluster["tokens"] is not None else ""
-        lines.append(Text(f"  {cluster['documents']:,} documents{tokens}", style="bold"))
+        lines.append(Text(f"  {counted(cluster['documents'], 'document')}{tokens}", style="bold"))
         members = [("kept", cluster["kept"])] if cluster["kept"] else [("", None)]
         members += [("dropped", member) for member in cluster["dropped"][:2]]
         lines += [Text(f"    {what:<8}{_start(member)}") for what, member in members if member]

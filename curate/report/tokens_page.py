@@ -16,7 +16,7 @@ SHOWN = 40  # sources on the page; report.json has all
 def tokens_page(report: Mapping[str, Any], plan: str = "") -> str:
     """Return the page; `plan` is HTML that answers whether the tokens are enough, where that was asked."""
     names = ", ".join(about["name"] for about in report["tokenizers"]) or "no tokenizer"
-    lead = f"{number(report['documents']['read'])} documents, {size(report['bytes'])} bytes of text; {names}"
+    lead = f"{counted(report['documents']['read'], 'document')}, {size(report['bytes'])} bytes of text; {names}"
     sections = [
         ("Estimate from a sample", _sample(report)),
         ("What each level leaves", _levels(report)),
@@ -143,9 +143,12 @@ def _lengths(report: Mapping[str, Any]) -> str:
     if lengths is None:
         return ""
     drawn = [
-        Bar(size(b["from"]), b["documents"], b["unique"], f"{b['documents']:,} documents, {b['unique']:,} unique")
+        Bar(
+            size(b["from"]), b["documents"], b["unique"],
+            f"{counted(b['documents'], 'document')}, {b['unique']:,} unique",
+        )
         for b in lengths["bins"]
-    ]
+    ]  # fmt: skip
     return columns(f"Documents by length ({lengths['unit']}, from)", drawn)
 
 
@@ -167,7 +170,7 @@ def _clusters(report: Mapping[str, Any]) -> str:
         tokens = f", {cluster['tokens']:,} tokens" if cluster["tokens"] is not None else ""
         kept = [("kept", cluster["kept"])] if cluster["kept"] else []
         rows = [(f"{what} {m['id']}", m["text"], "") for what, m in [*kept, *(("", m) for m in cluster["dropped"])]]
-        parts.append(text(f"{cluster['documents']:,} documents{tokens}") + items(rows))
+        parts.append(text(f"{counted(cluster['documents'], 'document')}{tokens}") + items(rows))
     return "".join(parts)
 
 

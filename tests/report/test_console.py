@@ -37,10 +37,14 @@ def test_a_name_of_the_data_is_no_markup(tmp_path, capsys):
 
 
 def test_one_row_is_one_row(tmp_path, capsys, monkeypatch):
-    """Counts of one stand in the singular."""
+    """Counts of one stand in the singular, in the card and on the page too."""
     monkeypatch.chdir(tmp_path)
     Path("pool.jsonl").write_text('{"instruction": "Tell me of it.", "output": "So it is."}\n')
     assert run(app, ["select", "pool.jsonl", "--count", "1", "--out", "out"]) == 0
     out = capsys.readouterr().out
     for said in ("1 by facility-location, from 1 cluster ", "measured on 1 row ", "\n1 row in out"):
         assert said in out
+    card = Path("out/README.md").read_text()
+    for said in ("# A fine-tuning set of 1 row\n", "from 1 row. ", "Measured on 1 row. "):
+        assert said in card
+    assert "Measured on 1 row. " in Path("out/report.html").read_text()

@@ -72,6 +72,14 @@ def test_the_page_shows_every_section(report):
     assert "Is it enough?" not in page
 
 
+def test_one_document_is_one_document():
+    """Counts of one stand in the singular."""
+    page = tokens_page(count_tokens([{"text": "a text of some words"}]).report)
+    assert "1 document, 20 bytes of text" in page
+    assert "1 document compared with the reference" in page
+    assert "1 documents" not in page
+
+
 def test_the_console_fits_80_columns(report):
     """Nothing is wider than 80 columns, and control characters of the data do not reach the terminal."""
     out = io.StringIO()
@@ -79,7 +87,7 @@ def test_the_console_fits_80_columns(report):
     text = out.getvalue()
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
-    for said in ("read", "unique", "bytes per token", "clusters of duplicates", "chance to be compared", "mixture"):
+    for said in ("read", "unique", "bytes per token", "1 cluster of duplicates", "chance to be compared", "mixture"):
         assert said in text
 
 
