@@ -18,6 +18,7 @@ from curate.errors import UsageError
 AGREE = 0.01
 """Two ways to the same number may differ by so much (our choice: `20` and `19.9` epochs mean the same)."""
 
+_LAW_SAYS = "compute-optimal: "
 _LARGE = {"mfu": "A share of the peak: 0.4, not 40.", "epochs": "Passes over the unique tokens; are these in millions?"}
 # What a size must be to be one: the lowest and highest that make sense, and what a smaller number was meant to be.
 _BOUNDS = {
@@ -145,15 +146,15 @@ def _solve(
         else:
             assumptions.append("the model size is the compute-optimal one")
             params = laws.params_wanted(compute)
-        _in_bounds("params", params, "from compute and tokens: ")
-    used = active or params
+        _in_bounds("params", params, _LAW_SAYS if tokens is None else "from compute and tokens: ")
+    used, says = active or params, "from compute and params: "
     if compute is not None:
         tokens = _same("tokens", tokens, compute / (6 * used), "compute / (6 * params)")
     if tokens is None:
         assumptions.append("no training tokens given: the compute-optimal number is taken")
-        tokens = laws.tokens_wanted(used)
+        tokens, says = laws.tokens_wanted(used), _LAW_SAYS
     assert tokens is not None
-    _in_bounds("tokens", tokens, "from compute and params: ")
+    _in_bounds("tokens", tokens, says)
     return params, compute if compute is not None else 6 * used * tokens, tokens
 
 

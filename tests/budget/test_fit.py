@@ -243,6 +243,19 @@ def test_fit_is_used_by_a_plan(tmp_path, fits, repeated):
     assert plan.effective_tokens.low < plan.effective_tokens.mid < plan.effective_tokens.high
 
 
+@pytest.mark.parametrize(
+    ("known", "beta", "said"), [({"params": "1.3B"}, 0.02, "tokens"), ({"compute": "1e21"}, 0.9, "params")]
+)
+def test_a_size_that_a_law_sets_beyond_all_sizes_is_said_to_be_its_own(tmp_path, known, beta, said):
+    """The compute-optimal size is named as such, and not as one that follows from what was given."""
+    constants = {"E": 1.8, "A": 480, "B": 2080, "alpha": 0.05, "beta": beta}
+    path = tmp_path / "fitted.json"
+    parameters = {name: {"value": value} for name, value in constants.items()}
+    path.write_text(json.dumps({"law": "chinchilla", "parameters": parameters}))
+    with pytest.raises(UsageError, match=f"compute-optimal: {said}=.* should be <= "):
+        make_plan(**known, law=path)
+
+
 def test_json_has_the_contract_keys(fits):
     """`fit --json` has law, parameters with value, low and high, objective, runs used and left out, range."""
     found = fits[5].to_json()
