@@ -89,7 +89,7 @@ def test_a_reward_is_the_output_of_the_model(folders):
     got = loaded(f"reward:{folders / 'reward'}")(prompts, answers).values
     for prompt, answer, value in zip(prompts, answers, got, strict=True):
         with torch.inference_mode():
-            want = model(torch.tensor([tokenizer(prompt, answer)["input_ids"]])).logits
+            want = model(**tokenizer(prompt, answer, return_tensors="pt")).logits
         assert value == pytest.approx(float(want[0, 0]), abs=1e-5)
 
 
