@@ -553,4 +553,3 @@ def test_messages_that_nobody_reads_do_not_end_a_run(place):
     assert subprocess.run(arguments, stderr=writer, stdout=subprocess.DEVNULL, check=False).returncode == 0
     os.close(writer)
     assert Path("out/manifest.json").exists()
-    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
