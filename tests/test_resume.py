@@ -9,7 +9,6 @@ import os
 import pty
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
