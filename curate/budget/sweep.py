@@ -20,7 +20,7 @@ from curate.budget.solve import Array
 from curate.budget.words import size
 from curate.errors import CurateError, UsageError
 
-SMALLEST_SIZE, LARGEST_LOSS = 500.0, 20.0
+SMALLEST_SIZE, LARGEST_SIZE, LARGEST_LOSS = 500.0, 1e17, 20.0
 """What can be a number of parameters or tokens (Kaplan et al. 2020 go down to 768), and a loss in nats (our choice)."""
 MIN_RUNS, MIN_LEVELS, MIN_SPREAD, MIN_FALL = 8, 3, 0.1, 0.01
 """Fewest runs, distinct values of N, D and C, spread of ln D around a line in ln N, range of ln loss (our choice)."""
@@ -92,6 +92,12 @@ def _check_units(path: Path, runs: Runs, config: FitConfig) -> None:
                 f"{path}: line {runs.line[values.argmin()]} has {values.min():.4g} {name}; it should be >= "
                 f"{SMALLEST_SIZE:g}",
                 f"Is the column in millions or billions? Write {name} in full: 1.3e9, not 1.3.",
+            )
+        if values.max() > LARGEST_SIZE:
+            raise CurateError(
+                f"{path}: line {runs.line[values.argmax()]} has {values.max():.4g} {name}; it should be <= "
+                f"{LARGEST_SIZE:g}",
+                "Correct the line. Is the column FLOP? Then map it so: --map compute=COLUMN",
             )
     ratio = float(np.median(runs.tokens / runs.params))
     if not 0.05 <= ratio <= 1e6:

@@ -11,6 +11,7 @@ import pytest
 
 import curate
 from curate.budget.architectures import read_shape
+from curate.budget.fit import fit_law
 from curate.budget.lawset import load_laws
 from curate.budget.plan import make_plan
 from curate.config import resolve, toml_table
@@ -25,6 +26,7 @@ from curate.sft.config import SelectConfig
 from curate.sft.ledger import read_ledger
 from curate.sft.why import life_of, render
 from tests.fuzz.hostile import survives
+from tests.fuzz.test_scaling import RUNS
 
 
 def documents(path, chunk_bytes=1 << 20):
@@ -182,6 +184,14 @@ def test_fits_of_no_bounds(tmp_path, change):
     path.write_text(json.dumps(fit))
     with pytest.raises(CurateError, match="beyond all bounds"):
         make_plan(params="1.3B", unique_tokens="8B", epochs=4, law=str(path))
+
+
+def test_runs_of_no_bounds(tmp_path):
+    """A size that no run has; its square was infinite, and the fit ended in the logarithm of 0."""
+    path = tmp_path / "runs.csv"
+    path.write_text(RUNS.replace("1e+07,1e+10", "1e308,1e+10"))
+    with pytest.raises(CurateError, match=r"line 3 has 1e\+308 params"):
+        fit_law(path, bootstrap=0)
 
 
 def test_a_ledger_that_asks_for_memory(tmp_path):
