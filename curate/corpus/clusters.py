@@ -2,15 +2,15 @@
 
     index = DuplicateIndex(parameters, memory=500_000_000)
     for chunk in chunks: index.add(sign(*buffers(chunk), parameters))
-    result = index.clusters(keys, priority)
+    result = index.clusters(order)
 
 The rule, level by level:
 1. Documents of one exact hash are one; the best goes on, the others are `exact` duplicates.
 2. Two documents that share a band key are candidates. A candidate pair is merged if the Jaccard similarity of its
    shingle sets reaches the threshold, and not otherwise. Clusters are the connected components of the merged pairs.
-3. The survivor of a cluster is the best of its documents: lowest `priority`, then smallest key.
+3. The survivor of a cluster is the best of its documents, the first in `order`.
 
-How: documents are renumbered by rank, best first. So the smallest number of a cluster is its survivor, and nothing
+How: documents are renumbered in this order. So the smallest number of a cluster is its survivor, and nothing
 depends on the order of files or the number of workers. Band records come back partition by partition
 (`corpus/spill.py`), equal keys side by side. In such a bucket each document leads in turn and is compared with the
 later ones that are not in its cluster yet; leaders go in blocks of 1, 2, 4, ..., so that a bucket of copies takes one
@@ -34,8 +34,8 @@ import numpy as np
 import polars as pl
 
 from curate.corpus.minhash import MinHashParameters, Signed, sign
-from curate.corpus.spill import Records, Sets, in_runs
-from curate.corpus.text import I32, I64, U32, U64, Bool, buffers
+from curate.corpus.spill import Column, Records, Seen, Sets, in_runs
+from curate.corpus.text import I64, U32, U64, Bool, buffers
 from curate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ _MOST_DOCUMENTS = 2**32 - 1
 class Clusters:
     """What became of n documents, in the order in which they were added.
 
-    `survivor` int64 (n): the document that stays for this one, itself where it stays. `exact` bool (n): gone because a
+    `survivor` uint32 (n): the document that stays for this one, itself where it stays. `exact` bool (n): gone because a
     better document has the same exact hash. `cluster` int64 (n): the survivor, -1 for a document without duplicates.
     Comparisons: `candidates` = `merged` + `false`; `unchecked` pairs shared a bucket too large to compare them all.
     """
 
-    survivor: I64
+    survivor: U32
     exact: Bool
     candidates: int
     merged: int
@@ -67,14 +67,16 @@ class Clusters:
     @property
     def kept(self) -> Bool:
         """Which documents stay: bool (n)."""
-        kept: Bool = self.survivor == np.arange(len(self.survivor))
+        kept: Bool = self.survivor == np.arange(len(self.survivor), dtype=np.uint32)
         return kept
 
     @property
     def cluster(self) -> I64:
         """The survivor of each document's cluster, -1 where it is alone: int64 (n)."""
-        alone = np.bincount(self.survivor, minlength=len(self.survivor))[self.survivor] == 1
-        return np.where(alone, -1, self.survivor)
+        gone = ~self.kept
+        several = gone.copy()
+        several[self.survivor[gone]] = True
+        return np.where(several, self.survivor, np.int64(-1))
 
     @property
     def false(self) -> int:
@@ -85,7 +87,7 @@ class Clusters:
 class DuplicateIndex:
     """Signatures of a corpus, held in `memory` bytes and a temporary file in `directory` beyond that.
 
-    Besides, about 70 bytes a document are in memory while clusters are formed.
+    Besides, about 30 bytes a document are in memory while clusters are formed.
     """
 
     def __init__(self, parameters: MinHashParameters, memory: int = 1 << 30, directory: Path | None = None) -> None:
@@ -93,7 +95,7 @@ class DuplicateIndex:
         self.room = memory // 4  # records, sets, sets being compared, and the records of a partition
         self.records: Records | HeldRecords = Records(self.room, directory)
         self.sets: Sets | HeldSets = Sets(self.room, directory)
-        self._exact: list[U64] = []
+        self.exact = Column(np.uint64, directory, width=2)
         self.settled = 0  # documents at the front that are known to be distinct: those of a saved index
         self.documents = 0
 
@@ -109,13 +111,13 @@ class DuplicateIndex:
         rows = signed.words > 0  # a text without words has nothing to be compared
         self.records.append(signed.keys[rows].ravel(), np.repeat(numbers[rows], self.parameters.bands))
         self.sets.append(signed.shingles, signed.shingle_offsets)
-        self._exact.append(signed.exact)
+        self.exact.append(signed.exact)
         self.documents += n
         return first
 
     def settle(self, exact: U64) -> None:
         """Name the documents of a saved index, whose records and sets were appended: known to be distinct, best."""
-        self._exact.append(exact)
+        self.exact.append(exact)
         self.documents = self.settled = len(exact)
 
     @property
@@ -123,36 +125,28 @@ class DuplicateIndex:
         """Bytes on disk."""
         return self.records.spilled + self.sets.spilled
 
-    def clusters(self, keys: U64 | None = None, priority: I32 | None = None, workers: int = 1) -> Clusters:
+    def clusters(self, order: U32 | None = None, workers: int = 1) -> Clusters:
         """Return the clusters of all documents added; see the module's docstring.
 
-        `keys` uint64 (n, 2) name documents by content and decide among equals, so that the order of adding does not
-        (None: the exact hash; then copies that differ in white space alone are told apart by their order).
-        `priority` int32 (n): lower survives (None: all alike).
+        `order` uint32 (n): the documents, best first (None: by the exact hash; then copies that differ in white space
+        alone are told apart by the order of adding). Those of a saved index come before all others.
         """
         n = self.documents
-        for name, given, shape in (("keys", keys, (n, 2)), ("priority", priority, (n,))):
-            if given is not None and given.shape != shape:
-                raise UsageError(f"{name} are of shape {given.shape}, but {n} documents were added", f"Needed: {shape}")
-        exact = self.exact_hashes()
-        keys = exact if keys is None else keys
-        ranks = (keys[:, 1], keys[:, 0], *(() if priority is None else (priority,)), np.arange(n) >= self.settled)
-        order = np.lexsort(ranks).astype(np.uint32)
-        del keys, ranks  # 16 bytes a document
+        if order is None:
+            exact = np.concatenate([np.empty((0, 2), np.uint64), *self.exact.blocks()])
+            order = np.lexsort((exact[:, 1], exact[:, 0])).astype(np.uint32)
+        if order.shape != (n,):
+            raise UsageError(f"order is of shape {order.shape}, but {n} documents were added", f"Needed: ({n},)")
+        if self.settled:
+            order = np.concatenate((np.arange(self.settled, dtype=np.uint32), order[order >= self.settled]))
         with ThreadPoolExecutor(max(workers, 1)) as pool:
-            return _clusters(self, exact, order, pool.map if workers > 1 else map)
-
-    def exact_hashes(self) -> U64:
-        """Return the exact hashes of all documents: uint64 (n, 2)."""
-        self._exact = [np.concatenate([np.empty((0, 2), np.uint64), *self._exact])]
-        return self._exact[0]
+            return _clusters(self, order, pool.map if workers > 1 else map)
 
 
 def find_duplicates(
     texts: pl.Series,
     parameters: MinHashParameters,
-    keys: U64 | None = None,
-    priority: I32 | None = None,
+    order: U32 | None = None,
     workers: int = 1,
 ) -> Clusters:
     """Return the clusters of duplicates among texts that fit into memory; see `DuplicateIndex.clusters`."""
@@ -161,13 +155,13 @@ def find_duplicates(
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         for signed in pool.map(lambda chunk: sign(*buffers(chunk), parameters), chunks):
             index.add(signed)
-    return index.clusters(keys, priority, workers)
+    return index.clusters(order, workers)
 
 
 Map = Callable[..., Iterable[Any]]
 
 
-def _clusters(index: DuplicateIndex, exact: U64, order: U32, run: Map) -> Clusters:
+def _clusters(index: DuplicateIndex, order: U32, run: Map) -> Clusters:
     """Merge by exact hash, then bucket by bucket. Prior validation of data is assumed."""
     from curate.corpus.pair_kernels import roots
 
@@ -175,26 +169,39 @@ def _clusters(index: DuplicateIndex, exact: U64, order: U32, run: Map) -> Cluste
     rank = np.empty(n, np.uint32)
     rank[order] = np.arange(n, dtype=np.uint32)
     parent = np.arange(n, dtype=np.uint32)
-    parent[rank] = rank[_best_copies(exact, rank)]
-    active = parent[rank] == rank
+    copies, best = _copies(index.exact, rank)
+    parent[rank[copies]] = rank[best]
+    active = np.ones(n, np.bool_)
+    active[copies] = copies == best
+    del copies, best
     merging = _Merging(index.sets, order, parent, index.settled, index.parameters.threshold, index.room, run)
     for keys, documents in index.records.partitions(shared=True):
         merging.add(*_buckets(keys, documents, rank, active))
-    survivor = order[roots(parent, rank)].astype(np.int64)
+    survivor = order[roots(parent, rank)]
     return Clusters(survivor, ~active, merging.candidates, merging.merged, merging.unchecked)
 
 
-def _best_copies(exact: U64, rank: U32) -> I64:
-    """Return for each document the best one of the same exact hash."""
-    best = np.arange(len(rank))
-    order = np.argsort(exact[:, 0])
-    twins = order[in_runs(exact[order, 0])]  # all that may have a copy; few, as a rule
-    twins = twins[np.lexsort((rank[twins], exact[twins, 1], exact[twins, 0]))]
-    pairs = exact[twins]
-    first = np.ones(len(twins), dtype=bool)
-    first[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
-    best[twins] = twins[np.maximum.accumulate(np.where(first, np.arange(len(twins)), 0))]
-    return best
+def _copies(hashes: Column, rank: U32) -> tuple[I64, I64]:
+    """Return the documents whose exact hash another one has, and for each the best of them."""
+    seen = Seen(hashes.rows)
+    for block in hashes.blocks():
+        seen.mark(np.ascontiguousarray(block[:, 0]))
+    rows, exact, first = [np.empty(0, np.int64)], [np.empty((0, 2), np.uint64)], 0
+    for block in hashes.blocks():
+        several = seen.several(np.ascontiguousarray(block[:, 0]))
+        rows.append(first + np.flatnonzero(several))
+        exact.append(block[several])
+        first += len(block)
+    documents, pairs = np.concatenate(rows), np.concatenate(exact)
+    order = np.lexsort((rank[documents], pairs[:, 1], pairs[:, 0]))
+    documents, pairs = documents[order], pairs[order]
+    same = (pairs[1:] == pairs[:-1]).all(axis=1)
+    starts = np.append(True, ~same)[: len(documents)]
+    best = documents[np.maximum.accumulate(np.where(starts, np.arange(len(documents)), 0))]
+    copies = np.zeros(len(documents), np.bool_)
+    copies[1:] = same
+    copies[:-1] |= same
+    return documents[copies], best[copies]
 
 
 def _buckets(keys: U64, documents: U32, rank: U32, active: Bool) -> tuple[U32, I64, I64]:

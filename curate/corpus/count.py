@@ -105,19 +105,19 @@ def _count(inputs: Any, config: TokensConfig, stages: Stages, place: Path | None
     index = found.index = None  # what it holds is no longer wanted, and the lines want room
     give_back()
     with stages("lines"):
-        lines, paragraphs = find_repetition(found, levels)
+        lines, paragraphs, dropped = find_repetition(found, levels, marked=config.drop_lines)
     if lines is not None and config.drop_lines and tokenizers:
         with stages("recount"):
-            again = partial(recount, corpus, found, lines, tokenizers[0], config.eos, config.workers)
+            again = partial(recount, corpus, found, dropped, tokenizers[0], config.eos, config.workers)
             tokens = stages.kept.once("recount", again)
-            lines = replace(lines, tokens=tokens)
+            lines = replace(lines, tokens=tokens, left=int(tokens.sum(where=levels.distinct)))
     found.lines = found.paragraphs = None
     give_back()
     report = build_report(
         corpus=corpus, found=found, levels=levels, lines=lines, paragraphs=paragraphs, tokenizers=tokenizers,
         config=config, notes=notes, stages=stages,
     )  # fmt: skip
-    return TokenReport(config, report, corpus, found, levels, lines, scratch, _add_plan(report, config))
+    return TokenReport(config, report, corpus, found, levels, dropped, scratch, _add_plan(report, config))
 
 
 def _load(config: TokensConfig) -> list[Tokenizer]:

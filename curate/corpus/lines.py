@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.corpus.spill import Records, in_runs
+from curate.corpus.spill import Column, Records, in_runs, offsets_of
 from curate.corpus.text import I32, I64, U8, U32, U64, Bool, read_only, wide
 from curate.errors import UsageError
 
@@ -77,13 +77,13 @@ class LineIndex:
     """The lines of a corpus, held in `memory` bytes and a temporary file in `directory` beyond that.
 
     Lines of fewer than `least` bytes are left out: a closing brace repeats without being a copy. Besides, one bit a
-    line and four bytes a document are in memory, and sixteen a document while lines are looked up.
+    line is in memory, and eight bytes a document while lines are looked up.
     """
 
     def __init__(self, memory: int = 1 << 30, directory: Path | None = None, least: int = 1) -> None:
         self._least = max(least, 1)
         self.records: Records | HeldRecords = Records(memory, directory, np.uint64)
-        self._counts: list[U32] = []
+        self._counts = Column(np.uint32, directory)
         self.lines = 0
 
     def add(self, lines: Lines) -> int:
@@ -91,7 +91,7 @@ class LineIndex:
         first = self.lines
         rows = np.flatnonzero(lines.sizes >= self._least)[: len(lines.hashes)]  # none: a worker holds the hashes
         self.records.append(lines.hashes[rows], (rows + first).astype(np.uint64))
-        self._counts.append(np.diff(lines.offsets).astype(np.uint32))
+        self._counts.append(np.diff(lines.offsets))
         self.lines += len(lines)
         return first
 
@@ -101,15 +101,13 @@ class LineIndex:
         `rank` uint32 (n): the place of each document, all different. Documents not `alive` (bool, n) neither keep nor
         repeat lines.
         """
-        counts = np.concatenate([np.empty(0, np.uint32), *self._counts])
-        self._counts = [counts]
-        offsets = np.zeros(len(counts) + 1, np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        if not len(rank) == len(alive) == len(counts):
+        documents = self._counts.rows
+        if not len(rank) == len(alive) == documents:
             raise UsageError(
-                f"{len(rank)} documents are ranked and {len(alive)} marked, but {len(counts)} were added",
+                f"{len(rank)} documents are ranked and {len(alive)} marked, but {documents} were added",
                 "Give one number and one mark for each document",
             )
+        offsets = offsets_of(self._counts)
         bits = np.zeros(self.lines // 8 + 1, np.uint8)
         for keys, values in self.records.partitions(shared=True):
             later = _later_copies(keys, values.astype(np.int64), offsets, rank, alive)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from curate.corpus.scan import Scan
+from curate.corpus.spill import Seen
 from curate.data.corpus import Corpus
 from curate.errors import CurateError, UsageError
 
@@ -79,10 +80,21 @@ def _documents(count: int) -> str:
 
 def _same_ids(found: Scan, corpus: Corpus) -> list[str]:
     """Say which files share ids: an id then names several documents in the ledger."""
-    keys, source = found.table["id_key"], found.table["source"]
+    table = found.table
+    if found.index is None:
+        return []
+    seen = Seen(table.documents)
+    for first, last in table.blocks():
+        seen.mark(table.read("id_key", first, last))
+    some = [(np.empty(0, np.uint64), np.empty(0, np.int32))]
+    for first, last in table.blocks():
+        keys = table.read("id_key", first, last)
+        rows = seen.several(keys) & (keys != 0)  # 0: without an id
+        some.append((keys[rows], table.read("source", first, last)[rows]))
+    keys, source = map(np.concatenate, zip(*some, strict=True))
     order = np.argsort(keys, kind="stable")
     keys, source = keys[order], source[order]
-    again = np.flatnonzero((keys[1:] == keys[:-1]) & (keys[1:] != 0))
+    again = np.flatnonzero(keys[1:] == keys[:-1])
     if not len(again):
         return []
     pairs = np.unique(np.stack((source[again], source[again + 1]), axis=1), axis=0)

@@ -4,44 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from curate.config import as_text
 from curate.corpus.config import TokensConfig
 from curate.corpus.largest import clusters_shown
-from curate.corpus.levels import BLOCK, EMPTY, EXACT, NEAR, Levels, Repetition
+from curate.corpus.levels import EMPTY, EXACT, KEPT, NEAR, Levels, Repetition
 from curate.corpus.measure import SHORT_LINE
 from curate.corpus.minhash import MinHashParameters
 from curate.corpus.notes import column_notes
 from curate.corpus.scan import Scan
 from curate.corpus.sources import groups
-from curate.corpus.text import I64, SCRIPTS, UNICODE_VERSION, Bool
+from curate.corpus.sums import DOCUMENTS, LEFT, chosen, lengths, spread, sums_by
+from curate.corpus.text import I64, SCRIPTS, UNICODE_VERSION
 from curate.corpus.weights import mixture, parse_weights
 from curate.data.corpus import Corpus
 from curate.data.manifest import SCHEMA_VERSION, versions
 from curate.data.tokenizer import Tokenizer
 from curate.report.progress import Stages, peak_memory_bytes
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns of the document table that the report sums over, and which documents each level leaves.
-
-    `unique` are the tokens of each document without the lines that are dropped.
-    """
-
-    source: npt.NDArray[np.int32]
-    script: npt.NDArray[np.int8]
-    bytes: I64
-    characters: I64
-    tokens: list[I64]
-    unique: I64
-    reason: npt.NDArray[np.uint8]
-    kept: Bool
 
 
 def build_report(
@@ -50,81 +34,80 @@ def build_report(
 ) -> dict[str, Any]:  # fmt: skip
     """Put the facts of a run together; the counts must add up, or the run fails."""
     table = found.table
-    tokens = [table[f"tokens_{i}"] for i in range(len(tokenizers))]
-    unique = tokens[0] if tokens else table["bytes"]
-    if lines is not None and lines.tokens is not None:
-        unique = lines.tokens
-    columns = Columns(
-        table["source"], table["script"], table["bytes"], table["characters"], tokens, unique, levels.reason,
-        levels.kept,
-    )  # fmt: skip
     names = [tokenizer.about["name"] for tokenizer in tokenizers]
+    columns = ["bytes", "characters", *(f"tokens_{i}" for i in range(len(names)))]
+    length = "tokens_0" if names else "bytes"
+    left = None if lines is None else lines.tokens
     unreadable: Counter[int] = Counter()
     for (source, _), count in found.unreadable.items():
         unreadable[source] += count
-    bounds = np.searchsorted(columns.source, np.arange(len(corpus.items) + 1))  # sources follow one another
+    sources = sums_by("source", len(corpus.items), table, levels, columns, left)
+    bounds = np.append(0, np.cumsum(sources[DOCUMENTS].sum(axis=1))).tolist()  # sources follow one another
     by_source = [
-        {"source": item.name, **_group(columns, slice(bounds[i], bounds[i + 1]), names, unreadable[i])}
-        for i, item in enumerate(corpus.items)
+        {"source": item.name} | _group(_of(sources, i), names, table.read(length, *at), unreadable[i])
+        for i, (item, at) in enumerate(zip(corpus.items, pairwise(bounds), strict=True))
     ]
+    scripts = sums_by("script", len(SCRIPTS), table, levels, columns, left)
+    counts = scripts[DOCUMENTS].sum(axis=1).tolist()
+    by_script = [
+        {"script": script} | _group(_of(scripts, i), names, chosen(length, "script", i, counts[i], table), None)
+        for i, script in enumerate(SCRIPTS) if counts[i]
+    ]  # fmt: skip
+    total = {name: sums.sum(axis=0) for name, sums in sources.items()}
     return {
         "schema_version": SCHEMA_VERSION,
         "command": "tokens",
         "sample": None,
-        "documents": _documents(columns, sum(unreadable.values())),
-        "bytes": int(columns.bytes.sum()),
-        "characters": int(columns.characters.sum()),
-        "tokens": _tokens(columns, levels, lines),
+        "documents": _documents(total[DOCUMENTS], sum(unreadable.values())),
+        "bytes": int(total["bytes"].sum()),
+        "characters": int(total["characters"].sum()),
+        "tokens": _tokens(total, lines),
         "tokenizer": _about(tokenizers, found, 0),
         "tokenizers": [_about(tokenizers, found, i) for i in range(len(tokenizers))],
         "by_source": by_source,
-        "by_script": sorted(
-            (
-                {"script": SCRIPTS[i], **_group(columns, columns.script == i, names, None)}
-                for i in np.unique(columns.script).tolist()
-            ),
-            key=lambda group: (-group["bytes"], group["script"]),
-        ),
-        "lines": _repetition(lines, columns, levels, dropped=config.drop_lines),
-        "paragraphs": _repetition(paragraphs, columns, levels, dropped=False),
+        "by_script": sorted(by_script, key=lambda group: (-group["bytes"], group["script"])),
+        "lines": _repetition(lines, total, dropped=config.drop_lines),
+        "paragraphs": _repetition(paragraphs, total, dropped=False),
         "near": _near(config, levels),
         "clusters": None if config.dedup == "none" else clusters_shown(found, corpus, levels),
         "against": _against(config, found, levels),
         "mixture": _mixture(config, corpus, by_source),
-        "lengths": _lengths(columns),
+        "lengths": {"unit": "tokens" if names else "bytes", "bins": lengths(length, table, levels)},
         "forecast": found.forecast._asdict() if found.forecast else None,
         "plan": None,
-        "sources": _sources(corpus, columns, unreadable),
+        "sources": _sources(corpus, sources[DOCUMENTS].sum(axis=1), unreadable),
         "notes": list(notes),
         **_run(config, stages),
     }
 
 
-def _documents(columns: Columns, unreadable: int) -> dict[str, int]:
-    reasons = np.bincount(columns.reason, minlength=4).tolist()
+def _of(sums: Mapping[str, I64], group: int) -> dict[str, I64]:
+    return {name: by_group[group] for name, by_group in sums.items()}
+
+
+def _documents(fates: I64, unreadable: int) -> dict[str, int]:
+    reasons = fates.tolist()
     counts = {
-        "read": len(columns.reason) + unreadable,
+        "read": sum(reasons) + unreadable,
         "unreadable": unreadable,
         "empty": reasons[EMPTY],
         "duplicate_exact": reasons[EXACT],
         "duplicate_near": reasons[NEAR],
-        "unique": int(columns.kept.sum()),
+        "unique": reasons[KEPT],
     }
     if counts["read"] != sum(counts.values()) - counts["read"]:
         raise AssertionError(f"documents do not add up: {counts}")
     return counts
 
 
-def _tokens(columns: Columns, levels: Levels, lines: Repetition | None) -> dict[str, int | None]:
+def _tokens(total: Mapping[str, I64], lines: Repetition | None) -> dict[str, int | None]:
     names = ("total", "after_exact", "after_lines", "after_near", "unique")
-    if not columns.tokens:
+    if "tokens_0" not in total:
         return dict.fromkeys(names)
-    tokens = columns.tokens[0]
-    rest = tokens if lines is None else lines.left(tokens, columns.bytes)
-    sums = (
-        tokens.sum(), tokens.sum(where=levels.distinct), rest.sum(where=levels.distinct),
-        tokens.sum(where=levels.kept), columns.unique.sum(where=levels.kept),
-    )  # fmt: skip
+    tokens = total["tokens_0"]
+    distinct = tokens[KEPT] + tokens[NEAR]
+    rest = distinct if lines is None else lines.left
+    sums = tokens.sum(), distinct, rest, tokens[KEPT], total.get(LEFT, tokens)[KEPT]
     return dict(zip(names, map(int, sums), strict=True))
 
 
@@ -137,25 +120,24 @@ def _about(tokenizers: Sequence[Tokenizer], found: Scan, number: int) -> dict[st
     }
 
 
-def _group(columns: Columns, member: Bool | slice, names: Sequence[str], unreadable: int | None) -> dict[str, Any]:
-    """Return what there is of a source or a script, and what is left of it."""
-    kept = columns.kept[member]
-    reasons = np.bincount(columns.reason[member], minlength=4).tolist()
-    size, characters = int(columns.bytes[member].sum()), int(columns.characters[member].sum())
-    sums = [int(tokens[member].sum()) for tokens in columns.tokens]
+def _group(sums: Mapping[str, I64], names: Sequence[str], sizes: I64, unreadable: int | None) -> dict[str, Any]:
+    """Return what there is of a source or a script, and what is left of it; `sizes` are how long its documents are."""
+    reasons = sums[DOCUMENTS].tolist()
+    size, characters = int(sums["bytes"].sum()), int(sums["characters"].sum())
+    tokens = [int(sums[f"tokens_{i}"].sum()) for i in range(len(names))]
     group: dict[str, Any] = {
-        "documents": len(kept) + (unreadable or 0),
+        "documents": sum(reasons) + (unreadable or 0),
         "empty": reasons[EMPTY],
         "duplicate_exact": reasons[EXACT],
         "duplicate_near": reasons[NEAR],
-        "unique": int(kept.sum()),
+        "unique": reasons[KEPT],
         "bytes": size,
         "characters": characters,
-        "tokens": sums[0] if sums else None,
-        "unique_tokens": int(columns.unique[member][kept].sum()) if sums else None,
-        "characters_per_token": _ratio(characters, sums[0]) if sums else None,
-        "bytes_per_token": {name: _ratio(size, total) for name, total in zip(names, sums, strict=True)},
-        "length": _spread((columns.tokens or [columns.bytes])[0][member]),
+        "tokens": tokens[0] if tokens else None,
+        "unique_tokens": int(sums.get(LEFT, sums["tokens_0"])[KEPT]) if tokens else None,
+        "characters_per_token": _ratio(characters, tokens[0]) if tokens else None,
+        "bytes_per_token": {name: _ratio(size, total) for name, total in zip(names, tokens, strict=True)},
+        "length": spread(sizes),
     }
     return group if unreadable is None else {**group, "unreadable": unreadable}
 
@@ -164,26 +146,16 @@ def _ratio(above: int, below: int) -> float | None:
     return round(above / below, 4) if below else None
 
 
-def _spread(lengths: I64) -> dict[str, int] | None:
-    """Return how long documents are: tokens, or bytes where none are counted."""
-    if not len(lengths):
-        return None
-    median, p95 = np.percentile(lengths, (50, 95), method="inverted_cdf").tolist()
-    return {"median": int(median), "p95": int(p95), "longest": int(lengths.max())}
-
-
-def _repetition(found: Repetition | None, columns: Columns, levels: Levels, *, dropped: bool) -> dict[str, Any] | None:
+def _repetition(found: Repetition | None, total: Mapping[str, I64], *, dropped: bool) -> dict[str, Any] | None:
     if found is None:
         return None
-    alive = levels.distinct
     repeated = None
-    if columns.tokens:
-        tokens = columns.tokens[0]
-        repeated = int(tokens.sum(where=alive) - found.left(tokens, columns.bytes).sum(where=alive))
+    if found.left is not None:
+        repeated = int(total["tokens_0"][[KEPT, NEAR]].sum()) - found.left
     return {
         "read": found.of,
         "repeated": found.count,
-        "repeated_bytes": int(found.bytes.sum(where=alive)),
+        "repeated_bytes": found.bytes,
         "repeated_tokens": repeated,
         "repeated_tokens_are": "estimated by their share of the bytes" if found.tokens is None else "counted",
         "least_bytes": SHORT_LINE,
@@ -230,30 +202,7 @@ def _mixture(config: TokensConfig, corpus: Corpus, by_source: Sequence[Mapping[s
     return mixture(unique, weights, config.train_tokens, config.max_epochs)
 
 
-def _lengths(columns: Columns) -> dict[str, Any]:
-    """Return how many documents there are of each length, and how many tokens they hold, by powers of two."""
-    lengths = (columns.tokens or [columns.bytes])[0]
-    counts, kept, sums = np.zeros((3, 64), np.int64)
-    for first in range(0, len(lengths), BLOCK):
-        block, stays = lengths[first : first + BLOCK], columns.kept[first : first + BLOCK]
-        digits = np.frexp(block)[1]  # binary ones; 0 has none
-        counts += np.bincount(digits, minlength=64)
-        kept += np.bincount(digits[stays], minlength=64)
-        sums += np.bincount(digits, weights=block, minlength=64).astype(np.int64)
-    return {
-        "unit": "tokens" if columns.tokens else "bytes",
-        "bins": [
-            {
-                "from": 2 ** (i - 1) if i else 0, "to": 2**i - 1 if i else 0,
-                "documents": int(n), "unique": int(kept[i]), "sum": int(sums[i]),
-            }
-            for i, n in enumerate(counts) if n
-        ],
-    }  # fmt: skip
-
-
-def _sources(corpus: Corpus, columns: Columns, unreadable: Mapping[int, int]) -> list[dict[str, Any]]:
-    counts = np.bincount(columns.source, minlength=len(corpus.items))
+def _sources(corpus: Corpus, counts: I64, unreadable: Mapping[int, int]) -> list[dict[str, Any]]:
     return [
         {
             "path": item.name,

@@ -11,8 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import polars as pl
 
-from curate.corpus.levels import Repetition
-from curate.corpus.lines import split_lines, without_lines
+from curate.corpus.lines import Repeated, split_lines, without_lines
 from curate.corpus.scan import Scan
 from curate.corpus.spread import reread_spans
 from curate.corpus.text import I64, Bool, buffers
@@ -67,9 +66,7 @@ def read_again(bundle: list[Part], count: int, names: Sequence[str], *, raw: boo
     return documents
 
 
-def recount(
-    corpus: Corpus, found: Scan, lines: Repetition | None, tokenizer: Tokenizer, eos: bool, workers: int
-) -> I64:
+def recount(corpus: Corpus, found: Scan, lines: Repeated | None, tokenizer: Tokenizer, eos: bool, workers: int) -> I64:
     """Count the tokens of each document again, without its repeated `lines`."""
     names = [item.name for item in corpus.items]
     count = partial(_count, names=names, tokenizer=tokenizer, eos=eos)
@@ -77,12 +74,12 @@ def recount(
     return np.concatenate([np.zeros(0, np.int64), *counts])
 
 
-def fate_of(documents: slice, kept: Bool | None, lines: Repetition | None) -> Fate:
+def fate_of(documents: slice, kept: Bool | None, lines: Repeated | None) -> Fate:
     """Return the fate of some documents; `kept` is that of all (None: it does not matter), `lines` those to drop."""
     return Fate(
         documents.stop - documents.start,
         None if kept is None else kept[documents],
-        None if lines is None else lines.repeated.of(documents.start, documents.stop),
+        None if lines is None else lines.of(documents.start, documents.stop),
     )
 
 

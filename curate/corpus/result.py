@@ -12,7 +12,8 @@ from curate.config import as_text
 from curate.corpus.config import TokensConfig
 from curate.corpus.enough import enough_body
 from curate.corpus.ledger import write_ledger, write_unreadable
-from curate.corpus.levels import Levels, Repetition
+from curate.corpus.levels import Levels
+from curate.corpus.lines import Repeated
 from curate.corpus.scan import Scan
 from curate.corpus.write import write_documents
 from curate.data.corpus import Corpus
@@ -32,7 +33,7 @@ class TokenReport:
     corpus: Corpus | None = None
     found: Scan | None = None
     levels: Levels | None = None
-    lines: Repetition | None = None
+    dropped: Repeated | None = None
     scratch: tempfile.TemporaryDirectory[str] | None = None
     plan: Plan | None = None
 
@@ -50,11 +51,9 @@ class TokenReport:
         if self.corpus is not None and self.found is not None and self.levels is not None:
             write_ledger(self.found, self.levels, self.corpus, path / "ledger")
             write_unreadable(self.found, self.corpus, path / "unreadable.jsonl")
-            if self.config.write is not None:
-                dropped = self.lines if self.config.drop_lines else None
-                write_documents(
-                    self.corpus, self.found, self.levels, dropped, self.config.write, path, self.config.workers
-                )
+            if (form := self.config.write) is not None:
+                workers = self.config.workers
+                write_documents(self.corpus, self.found, self.levels, self.dropped, form, path, workers)
         write_json(path / "report.json", self.report)
         (path / "report.html").write_text(self._page(), encoding="utf-8")
         settings = {f.name: as_text(getattr(self.config, f.name)) for f in fields(self.config)}

@@ -31,7 +31,10 @@ def save_index(index: DuplicateIndex, directory: Path, kept: Bool) -> None:
     rows = np.flatnonzero(kept)
     files = {name: (directory / f"{name}.bin").open("xb") for name in _COLUMNS}
     try:
-        index.exact_hashes()[rows].tofile(files["exact"])
+        first = 0
+        for block in index.exact.blocks():
+            block[kept[first : first + len(block)]].tofile(files["exact"])
+            first += len(block)
         for keys, documents in index.records.partitions():
             stays = kept[documents]
             keys[stays].tofile(files["keys"])

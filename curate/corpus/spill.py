@@ -1,10 +1,10 @@
 """Records and sets that outgrow memory: appended in any order, read back in the order that is wanted.
 
-Two shapes are enough for duplicates. `Records` are (key, value) pairs that come back grouped by key: when the buffer is
-full it is sorted and written as one run, and a partition (the keys with the same top bits) is the same slice of every
-run, sorted once more. `Sets` are ragged rows of uint32, fetched by number. Both use an anonymous temporary file, which
-vanishes with the process however that ends, and only once their share of memory is used up; how much that is
-changes no result.
+Three shapes are enough for duplicates. `Records` are (key, value) pairs that come back grouped by key: when the buffer
+is full it is sorted and written as one run, and a partition (the keys with the same top bits) is the same slice of
+every run, sorted once more. `Sets` are ragged rows of uint32, fetched by number. A `Column` is a number, or a few, for
+each document, read back in order. All use anonymous temporary files, which vanish with the process however that ends,
+and only once their share of memory is used up; how much that is changes no result.
 
 Decided here: plain reads, no memory maps. A mapped file counts as the process's memory for each page touched and its
 neighbours, so a budget could not be kept.
@@ -29,6 +29,7 @@ Values = npt.NDArray[np.unsignedinteger[Any]]
 _FINEST = 12  # top bits of a key that a run's table of slices tells apart
 _SLOTS = 8  # a key: one in eight that stands alone is taken for shared
 _PARTITION = 1 << 20  # records read and sorted at a time: about 50 MB with the copies
+_COLUMN = 1 << 20  # bytes of a column that are held, and that are read at a time
 
 
 class _TemporaryFile:
@@ -47,7 +48,7 @@ class _TemporaryFile:
         start = self.size
         try:
             self._file.seek(start)
-            self._file.write(np.ascontiguousarray(array).data.cast("B"))
+            self._file.write(np.ascontiguousarray(array).reshape(-1).data.cast("B"))
             self._file.flush()
         except OSError as error:
             raise self._failed(error) from error
@@ -72,6 +73,44 @@ class _TemporaryFile:
             f"intermediate results in {self._directory} end at byte {self.size}, but byte {start} on was written",
             "The disk failed or the file was cut; run again with another --tmp DIR",
         )
+
+
+class Column:
+    """Rows of `width` numbers of one type, read back in the order in which they came; a megabyte is held at most."""
+
+    def __init__(self, dtype: npt.DTypeLike, directory: Path | None = None, width: int = 1) -> None:
+        self._dtype = np.dtype(dtype)
+        self._shape = (-1,) if width == 1 else (-1, width)
+        self._directory = directory
+        self._buffer: list[npt.NDArray[Any]] = []
+        self._buffered = 0
+        self._file: _TemporaryFile | None = None
+        self._row = self._dtype.itemsize * width
+        self.rows = 0
+
+    def append(self, rows: npt.NDArray[Any]) -> None:
+        """Take in more rows; the array must not change afterwards."""
+        rows = np.asarray(rows, self._dtype)
+        self._buffer.append(rows)
+        self._buffered += rows.nbytes
+        self.rows += len(rows)
+        if self._buffered > _COLUMN:
+            self._file = self._file or _TemporaryFile(self._directory)
+            for part in self._buffer:
+                self._file.append(part)
+            self._buffer.clear()
+            self._buffered = 0
+
+    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+        """Yield all rows, some at a time."""
+        size = self._file.size if self._file else 0
+        step = max(_COLUMN // self._row, 1) * self._row
+        for start in range(0, size, step):
+            block = np.empty(min(step, size - start) // self._dtype.itemsize, self._dtype)
+            assert self._file is not None
+            self._file.read(start, block)
+            yield block.reshape(self._shape)
+        yield from self._buffer
 
 
 class Records:
@@ -136,16 +175,12 @@ class Records:
 
     def _shared_buffer(self) -> tuple[U64, Values]:
         """Return, sorted, what is in memory without most of the keys that stand alone."""
-        from curate.corpus.key_kernels import mark_keys, may_repeat
-
-        bits = max(self.count * _SLOTS - 1, 3).bit_length()
-        shift, marks = np.uint64(64 - bits), np.zeros(1 << (bits - 2), np.uint8)
+        seen = Seen(self.count)
         for keys, _ in self._buffer:
-            mark_keys(read_only(keys), shift, marks)
+            seen.mark(keys)
         parts = []
         for keys, values in self._buffer:
-            found = np.empty(len(keys), np.bool_)
-            may_repeat(read_only(keys), shift, marks, found)
+            found = seen.several(keys)
             parts.append((keys[found], values[found]))
         keys = np.concatenate([np.empty(0, np.uint64), *(k for k, _ in parts)])
         values = np.concatenate([np.empty(0, self._dtype), *(v for _, v in parts)])
@@ -167,6 +202,29 @@ class Records:
         self._file.read(start + 8 * begin, keys)
         self._file.read(start + 8 * int(table[-1]) + self._dtype.itemsize * begin, values)
         return keys, values
+
+
+class Seen:
+    """Tells, without sorting them, which of `count` keys are met once: a table of two bits for eight slots a key."""
+
+    def __init__(self, count: int) -> None:
+        bits = max(count * _SLOTS - 1, 3).bit_length()
+        self._shift = np.uint64(64 - bits)
+        self._marks = np.zeros(1 << (bits - 2), np.uint8)
+
+    def mark(self, keys: U64) -> None:
+        """Note these keys."""
+        from curate.corpus.key_kernels import mark_keys
+
+        mark_keys(read_only(keys), self._shift, self._marks)
+
+    def several(self, keys: U64) -> Bool:
+        """Return which of these were noted more than once; one in eight of the others is taken for one of them."""
+        from curate.corpus.key_kernels import may_repeat
+
+        found = np.empty(len(keys), np.bool_)
+        may_repeat(read_only(keys), self._shift, self._marks, found)
+        return found
 
 
 def partition_bits(records: int) -> int:
@@ -198,12 +256,12 @@ class Sets:
         self._buffer: list[U32] = []
         self._buffered = 0
         self._file: _TemporaryFile | None = None
-        self._lengths: list[U32] = []
+        self._lengths = Column(np.uint32, directory)
         self._starts: I64 = np.zeros(1, np.int64)
 
     def append(self, values: U32, offsets: I64) -> None:
         """Take in the rows values[offsets[i]:offsets[i + 1]]; the array must not change afterwards."""
-        self._lengths.append(np.diff(offsets).astype(np.uint32))
+        self._lengths.append(np.diff(offsets))
         values = values[offsets[0] : offsets[-1]]
         if self._file is None:
             self._buffer.append(values)
@@ -224,10 +282,8 @@ class Sets:
 
     def starts(self) -> I64:
         """Return where each row starts in all values together, and the end: int64 (rows + 1)."""
-        if self._lengths:
-            lengths = np.concatenate([np.diff(self._starts), *self._lengths])
-            self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-            self._lengths.clear()
+        if len(self._starts) <= self._lengths.rows:
+            self._starts = offsets_of(self._lengths)
         return self._starts
 
     def fetch(self, rows: I64) -> tuple[U32, I64]:
@@ -254,3 +310,14 @@ class Sets:
             last = int(np.searchsorted(self._starts[rows + 1], base + len(part), side="right"))
             copy_rows(part, base, self._starts, rows[first:last], values, offsets[first : last + 1])
             base, first = base + len(part), last
+
+
+def offsets_of(lengths: Column) -> I64:
+    """Return where each row of these lengths starts, and the end: int64 (rows + 1)."""
+    offsets = np.zeros(lengths.rows + 1, np.int64)
+    first = 0
+    for block in lengths.blocks():
+        np.cumsum(block, dtype=np.int64, out=offsets[first + 1 : first + 1 + len(block)])
+        offsets[first + 1 : first + 1 + len(block)] += offsets[first]
+        first += len(block)
+    return offsets

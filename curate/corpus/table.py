@@ -31,6 +31,9 @@ _TYPES: dict[str, Any] = {
 }
 
 
+BLOCK = 1 << 17  # documents looked at together
+
+
 class DocumentTable:
     """Columns with a row for each document, numbered as they come; parts are frames: names, unreadable records."""
 
@@ -81,8 +84,14 @@ class DocumentTable:
 
     def read(self, name: str, first: int, last: int) -> npt.NDArray[Any]:
         """Return the rows from `first` to before `last` of a column (-1: all)."""
+        if first == last:
+            return np.empty(0, _type(name))
         file, dtype = self._files[name].name, np.dtype(_type(name))
         return np.fromfile(file, dtype, count=max(last - first, -1), offset=first * dtype.itemsize)
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield first and last + 1 of the documents, BLOCK at a time."""
+        return ((first, min(first + BLOCK, self.documents)) for first in range(0, self.documents, BLOCK))
 
     def parts(self, kind: str) -> Iterator[pl.DataFrame]:
         """Yield the frames of one kind in their order."""

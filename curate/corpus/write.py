@@ -21,7 +21,8 @@ import numpy as np
 import orjson
 import polars as pl
 
-from curate.corpus.levels import Levels, Repetition
+from curate.corpus.levels import Levels
+from curate.corpus.lines import Repeated
 from curate.corpus.reread import Fate, fate_of, read_again, reread, without_repeated
 from curate.corpus.scan import Scan
 from curate.corpus.text import I64
@@ -52,7 +53,7 @@ def check_writable(corpus: Corpus) -> None:
 
 
 def write_documents(
-    corpus: Corpus, found: Scan, levels: Levels, lines: Repetition | None, form: str, directory: Path, workers: int
+    corpus: Corpus, found: Scan, levels: Levels, lines: Repeated | None, form: str, directory: Path, workers: int
 ) -> None:
     """Write the documents kept into `directory` as train-00000.jsonl (.jsonl.zst, .parquet) and so on.
 

@@ -69,8 +69,8 @@ def mark_near(frame: pl.DataFrame, workers: int = 1) -> pl.DataFrame:
     from curate.corpus.minhash import MinHashParameters
 
     alive = frame.filter(pl.col("drop_reason").is_null()).select("id", "prompt").sort("id")
-    ranks = np.stack([np.arange(alive.height), np.zeros(alive.height)], axis=1).astype(np.uint64)  # those of the ids
-    found = find_duplicates(alive["prompt"], MinHashParameters(), keys=ranks, workers=workers)
+    order = np.arange(alive.height, dtype=np.uint32)
+    found = find_duplicates(alive["prompt"], MinHashParameters(), order, workers)
     marks = alive.select("id", evidence=pl.col("id").gather(found.survivor)).filter(pl.Series(~found.kept))
     return mark(frame, marks, NEAR)
 

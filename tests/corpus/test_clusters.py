@@ -75,10 +75,8 @@ def test_brute_force(seed, parameters):
     """Every candidate pair at or above the threshold is merged, none below it, and the best of each cluster stays."""
     texts = families(seed)
     s = signed(texts, parameters)
-    priority = np.array([random.Random(seed + i).randrange(3) for i in range(len(texts))], dtype=np.int32)
-    keys = np.random.default_rng(seed).integers(0, 2**64, (len(texts), 2), dtype=np.uint64)
-    found = indexed(texts, parameters).clusters(keys, priority)
-    order = np.lexsort((keys[:, 1], keys[:, 0], priority))
+    order = np.random.default_rng(seed).permutation(len(texts)).astype(np.uint32)
+    found = indexed(texts, parameters).clusters(order)
     rank = np.argsort(order).tolist()
     assert found.survivor.tolist() == brute_force(s, rank, parameters.threshold)
     assert found.unchecked == 0
@@ -91,15 +89,13 @@ def test_brute_force(seed, parameters):
 def test_order_chunks_workers_and_memory_change_nothing(parameters, tmp_path):
     """Survivors, named by their keys, and all counts are the same for other orders, chunks, threads and on disk."""
     texts = families(7, 400)
-    keys = np.random.default_rng(1).integers(0, 2**64, (len(texts), 2), dtype=np.uint64)
+    keys = np.random.default_rng(1).permutation(len(texts))
 
     def outcome(order, chunk, workers, **options):
         index = indexed([texts[i] for i in order], parameters, chunk, **options)
-        found = index.clusters(keys[order], workers=workers)
-        by_key = dict(
-            zip(map(tuple, keys[order].tolist()), map(tuple, keys[order][found.survivor].tolist()), strict=True)
-        )
-        exact = {tuple(key) for key in keys[order][found.exact].tolist()}
+        found = index.clusters(np.argsort(keys[order]).astype(np.uint32), workers)
+        by_key = dict(zip(keys[order].tolist(), keys[order][found.survivor].tolist(), strict=True))
+        exact = set(keys[order][found.exact].tolist())
         return (by_key, exact, found.candidates, found.merged, found.unchecked), index
 
     straight = list(range(len(texts)))
@@ -151,11 +147,11 @@ def test_a_chain_is_one_cluster_with_one_survivor():
     assert len(set(found.cluster.tolist())) == 1
 
 
-def test_priority_decides_before_the_key():
-    """The survivor of copies and of near-duplicates is the one of lowest priority."""
+def test_the_first_in_order_survives():
+    """The survivor of copies and of near-duplicates is the one that comes first in the order given."""
     text = " ".join(f"word{i}" for i in range(50))
     texts = [text, text + " ", text + " end", "another text altogether it is"]
-    found = find_duplicates(pl.Series(texts), DEFAULTS, priority=np.array([2, 1, 0, 5], dtype=np.int32))
+    found = find_duplicates(pl.Series(texts), DEFAULTS, np.array([2, 1, 0, 3], np.uint32))
     assert found.survivor.tolist() == [2, 2, 2, 3]
     assert found.exact.tolist() == [True, False, False, False]
     assert found.cluster.tolist() == [2, 2, 2, -1]
@@ -171,12 +167,10 @@ def test_few_equal_and_unlike_texts(texts):
 
 
 def test_wrong_lengths_are_refused():
-    """Keys or priorities for another number of documents than were added are refused with both numbers."""
+    """An order of another number of documents than were added is refused with both numbers."""
     index = indexed(["a", "b"], DEFAULTS)
-    with pytest.raises(UsageError, match=r"priority are of shape \(3,\), but 2 documents"):
-        index.clusters(priority=np.zeros(3, np.int32))
-    with pytest.raises(UsageError, match="keys are of shape"):
-        index.clusters(keys=np.zeros((2, 1), np.uint64))
+    with pytest.raises(UsageError, match=r"order is of shape \(3,\), but 2 documents"):
+        index.clusters(np.arange(3, dtype=np.uint32))
 
 
 # Real corpora

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.corpus import spill
-from curate.corpus.spill import Records, Sets
+from curate.corpus.spill import Column, Records, Seen, Sets, offsets_of
 from curate.errors import CurateError
 
 
@@ -66,6 +67,40 @@ def test_sets_come_back_by_number(chunks, memory, data):
         chosen = sorted(data.draw(st.sets(st.sampled_from(range(len(rows)))))) if rows else []
         values, offsets = sets.fetch(np.array(chosen, dtype=np.int64))
         assert [part.tolist() for part in np.split(values, offsets[1:-1])][: len(chosen)] == [rows[i] for i in chosen]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.lists(st.integers(0, 2**32 - 1), max_size=9), max_size=6), st.integers(1, 3), st.integers(0, 60)
+)  # fmt: skip
+def test_columns_come_back_in_order(chunks, width, held):
+    """Rows come back as they were put in, from memory and from disk, twice; lengths give where each row starts."""
+    before, spill._COLUMN = spill._COLUMN, held
+    try:
+        column, lengths, rows = Column(np.uint64, width=width), Column(np.uint32), []
+        for chunk in chunks:
+            rows += [[value + i for i in range(width)] for value in chunk]
+            whole = np.array(chunk, np.uint64)
+            column.append(whole[:, None] + np.arange(width, dtype=np.uint64) if width > 1 else whole)
+            lengths.append(np.array(chunk, np.uint32))
+            assert column.rows == lengths.rows == len(rows)
+            found = [row for block in column.blocks() for row in block.reshape(-1, width).tolist()]
+            assert found == rows
+        assert offsets_of(lengths).tolist() == [0, *accumulate(row[0] for row in rows)]
+    finally:
+        spill._COLUMN = before
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 3), max_size=40), max_size=8))
+def test_no_key_that_repeats_is_missed(chunks):
+    """Every key that was noted more than once is told, wherever it stands."""
+    arrays = [np.array(chunk, np.uint64) for chunk in chunks]
+    seen, counts = Seen(sum(map(len, chunks))), Counter(key for chunk in chunks for key in chunk)
+    for keys in arrays:
+        seen.mark(keys)
+    for keys in arrays:
+        assert seen.several(keys)[[counts[key] > 1 for key in keys.tolist()]].all()
 
 
 def test_a_directory_that_cannot_be_written(tmp_path):
