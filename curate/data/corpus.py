@@ -216,12 +216,14 @@ def _remote(url: str) -> list[Input]:
         if any(character in path for character in "*?["):
             paths = system.glob(path)
         else:
-            paths = system.find(path) if system.isdir(path) else [path]
+            paths = system.find(path) if system.isdir(path) else [path] * system.exists(path)
     except ImportError as error:
         raise UsageError(f"{url}: {error}", "Install the package that is named, such as pip install s3fs") from None
     except Exception as error:  # whatever the file system raises: the network, a login, a name
         raise CurateError(f"{url}: cannot be opened: {str(error) or type(error).__name__}") from error
     suffixes = (*DATA_SUFFIXES, *TEXT_SUFFIXES, *TABLE_SUFFIXES)
+    if not paths:
+        raise UsageError(f"{url}: nothing is there", "Check the name; a pattern such as *.jsonl.gz names many.")
     if paths != [path]:
         paths = [name for name in sorted(paths) if name.removesuffix(".gz").removesuffix(".zst").endswith(suffixes)]
     if not paths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,7 @@ import zstandard
 
 from curate.data.corpus import Corpus, open_corpus
 from curate.data.documents import Documents, read_parts
-from curate.errors import CurateError, UsageError
+from curate.errors import UsageError
 
 RECORDS = [{"id": f"r{i}", "text": f"text number {i} " * (i % 7 + 1), "more": {"n": i}} for i in range(300)]
 LINES = b"".join(orjson.dumps(record) + b"\n" for record in RECORDS)
@@ -195,8 +196,9 @@ def test_urls_are_opened_by_fsspec():
     assert read(open_corpus(["memory:///corpus/a.jsonl"])).frame.height == 300
     assert read(open_corpus(["memory:///corpus/*.jsonl"])).frame.height == 300
     assert read(open_corpus(["memory:///corpus"])).frame.height == 303
-    with pytest.raises(CurateError, match="corpus/none"):
-        read(open_corpus(["memory:///corpus/none.jsonl"]))
+    for name in ("none.jsonl", "*.json"):
+        with pytest.raises(UsageError, match=re.escape(f"memory:///corpus/{name}: nothing is there")):
+            open_corpus([f"memory:///corpus/{name}"])
 
 
 @pytest.mark.skipif(find_spec("s3fs") is not None, reason="s3fs is installed")
