@@ -150,6 +150,8 @@ def test_errors_on_a_gpu_are_told_like_others(gpus):
         list(engine.map_chunks(json.loads, ["1", "2", "?", "4"], 2, gpus=1))
     with pytest.raises(UsageError, match="no such column"):
         list(engine.map_chunks(_refuse, [1], 2, gpus=1))
+    with pytest.raises(CurateError, match="chunk 1 failed: MemoryError"):
+        list(engine.map_chunks(_take_memory, [1 << 48], 2, gpus=1))
     results = engine.map_chunks(_slow, range(24), 2, gpus=1)
     next(results)
     results.close()
