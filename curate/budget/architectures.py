@@ -7,6 +7,7 @@ A new architecture is one more reader here.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -190,7 +191,7 @@ def read_shape(path: str | Path) -> Shape:
     and UsageError for an architecture that is not known.
     """
     path = Path(path)
-    path = path / "config.json" if path.is_dir() else path
+    path = path / "config.json" if os.path.isdir(path) else path
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

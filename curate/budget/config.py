@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ def _html(text: str) -> str:
     """Read the name of a page to write; another ending is more likely a slip that would overwrite data."""
     if not text.lower().endswith((".html", ".htm")):
         raise ValueError("should end in .html")
-    if not Path(text).parent.is_dir():
+    if not os.path.isdir(Path(text).parent):
         raise ValueError("should be in a directory that exists")
     return text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def load_laws(name: str) -> LawSet:
     if name in chinchilla.SURFACES:
         return LawSet(surface=chinchilla.SURFACES[name], line=None)
     path = Path(name)
-    if not path.is_file():
+    if not os.path.isfile(name):  # Path.is_file raises where a name is too long
         raise unknown_name("law", name, ["default", *chinchilla.SURFACES, "FILE.json of curate fit"])
     return _own(load_fit(path), path)
 
@@ -72,7 +73,7 @@ def load_surface(name: str) -> Law:
     """Return the loss surface for `curate fit --law repetition --surface`: a name or the JSON of a Chinchilla fit."""
     if name in chinchilla.SURFACES:
         return chinchilla.SURFACES[name]
-    if not Path(name).is_file():
+    if not os.path.isfile(name):
         raise unknown_name("surface", name, [*chinchilla.SURFACES, "FILE.json of curate fit"])
     fit = load_fit(Path(name))
     if fit["law"] != "chinchilla":
@@ -100,7 +101,9 @@ def _own(fit: Mapping[str, Any], path: Path) -> LawSet:
     if law == "kaplan":
         return LawSet(joint=_law(fit, kaplan.JOINT, str(path)))
     if law == "repetition":
-        surface = str(fit.get("surface", "muennighoff2023.c4"))
+        surface = fit.get("surface", "muennighoff2023.c4")
+        if not isinstance(surface, str):
+            raise CurateError(f"{path}: surface = {surface!r} should be a name", WRITE_ONE)
         own = _law(fit, repetition.REPETITION, str(path))
         bounds = fit["parameters"]["R_D_star"]
         low, high = _number(bounds, "low", str(path)), _number(bounds, "high", str(path))

@@ -29,7 +29,7 @@ _INDEX = "index.json"
 
 def add_earlier(index: DuplicateIndex, config: TokensConfig, measure: Measure) -> None:
     """Put what --against names into an empty index: one saved index at most, and any number of corpora."""
-    saved = [name for name in config.against if (Path(name) / _INDEX).is_file()]
+    saved = [name for name in config.against if os.path.isfile(Path(name) / _INDEX)]
     corpora = [name for name in config.against if name not in saved]
     if len(saved) > 1:
         raise UsageError(

@@ -71,7 +71,7 @@ def find(name: str, *, allow_download: bool = False) -> Vocabulary:
     if name in ENCODINGS:
         return _published(name, allow_download)
     path = Path(name).expanduser()
-    if name and path.exists():
+    if name and os.path.exists(path):
         return _read(name, _in_folder(path) if path.is_dir() else path)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and path.suffix not in {".json", ".model", ".tiktoken"}:
         return _read(name, _from_hub(name))

@@ -11,6 +11,7 @@ Rows are scaled to unit norm, as those of every embedder. What cannot be is refu
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,8 @@ class OwnVectors:
 def load(name: str) -> OwnVectors:
     """Return the vectors of a file, a memory map where it is .npy. Raises UsageError for what holds no vectors."""
     path = Path(name).expanduser()
-    if not path.is_file():
-        what = "is a directory" if path.is_dir() else "is not there"
+    if not os.path.isfile(path):
+        what = "is a directory" if os.path.isdir(path) else "is not there"
         raise UsageError(f"--vectors {path} {what}", "Give a .npy or .parquet file.")
     content = _matrix(path) if path.suffix == ".npy" else _table(path)
     with path.open("rb") as file:

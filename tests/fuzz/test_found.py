@@ -162,8 +162,11 @@ def test_models_of_no_size(tmp_path, text):
 
 @pytest.mark.parametrize(
     "change",
-    [{"low": []}, {"high": "x"}, {"range": 5}, {"range": {"params": [1]}}, {"surface": [], "law": "repetition"}],
-)
+    [
+        {"low": []}, {"high": "x"}, {"range": 5}, {"range": {"params": [1]}}, {"surface": [], "law": "repetition"},
+        {"surface": "x" * 300, "law": "repetition"},
+    ],
+)  # fmt: skip
 def test_fits_of_other_types(tmp_path, change):
     """Intervals, ranges and surfaces that are none."""
     symbols = ("R_D_star", "R_N_star") if "law" in change else ("E", "A", "B", "alpha", "beta")
@@ -184,6 +187,27 @@ def test_fits_of_no_bounds(tmp_path, change):
     path.write_text(json.dumps(fit))
     with pytest.raises(CurateError, match="beyond all bounds"):
         make_plan(params="1.3B", unique_tokens="8B", epochs=4, law=str(path))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda name: make_plan(params="1.3B", unique_tokens="8B", law=name),
+        lambda name: make_plan(model=name, unique_tokens="8B"),
+        lambda name: curate.count_tokens(name),
+        lambda name: curate.count_tokens([{"text": "a"}], tokenizer=name),
+        lambda name: curate.count_tokens([{"text": "a"}], tokenizer="none", against=[name]),
+        lambda name: curate.select_rows([{"instruction": "a", "output": "b"}], count=1, embedder=name),
+        lambda name: curate.select_rows([{"instruction": "a", "output": "b"}], count=1, embedder=f"./{name}.py"),
+        lambda name: curate.select_rows([{"instruction": "a", "output": "b"}], count=1, vectors=name),
+        lambda name: curate.select_rows([{"instruction": "a", "output": "b"}], count=1, filters=f"./{name}.py"),
+        lambda name: curate.select_rows([{"instruction": "a", "output": "b"}], count=1, have=[name]),
+    ],
+)
+def test_names_that_are_too_long(asked):
+    """The system refuses to look for a file of such a name."""
+    with pytest.raises(CurateError):
+        asked("x" * 300)
 
 
 def test_runs_of_no_bounds(tmp_path):

@@ -15,6 +15,7 @@ No other embedder than the one asked for is ever used. A module whose name begin
 
 from __future__ import annotations
 
+import os
 import pkgutil
 from collections.abc import Sequence
 from importlib import import_module
@@ -70,17 +71,17 @@ def _find(name: str) -> tuple[ModuleType, str | None]:
     module = head.replace("-", "_")
     if module in modules():
         return import_module(f"{__name__}.{module}"), argument
-    if Path(name).is_dir() and import_module(f"{__name__}.static").is_static(Path(name)):
+    if os.path.isdir(name) and import_module(f"{__name__}.static").is_static(Path(name)):
         return import_module(f"{__name__}.static"), name
     transformers = import_module(f"{__name__}.sentence_transformers")
-    if "/" in name or Path(name).is_dir() or name in transformers.PACKAGED:
+    if "/" in name or os.path.isdir(name) or name in transformers.PACKAGED:
         return transformers, name
     known = ["lexical", "static:MODEL", "hidden:MODEL", *transformers.PACKAGED, "./my_embedder.py"]
     raise unknown_name("embedder", name, known)
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"no such file: {path}", "Give a Python file with a function load(argument, **options).")
     spec = spec_from_file_location(f"curate_embedder_{path.stem}", path)
     if spec is None or spec.loader is None:

@@ -25,6 +25,7 @@ here computes on texts is kept on disk and read back (docs/select.md); a file of
 from __future__ import annotations
 
 import inspect
+import os
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -268,7 +269,7 @@ def _built_in(name: str) -> dict[str, Filter]:
 
 def _load(path: Path) -> dict[str, Filter]:
     """Import the file at `path` and return its filters."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"no such file of filters: {path}", "Give a Python file that ends with FILTERS = (name, ...).")
     if path.stem in _modules():
         raise UsageError(f"{path.name} has the name of a built-in module of filters", "Rename the file.")

@@ -7,6 +7,7 @@ depends on its row alone. Scores are not cached.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -49,7 +50,7 @@ Scorer = Callable[[Sequence[str], Sequence[str]], Scores]
 def load(name: str, *, device: str, workers: int, on_progress: Advance) -> Scorer:
     """Return the scorer for KIND:FOLDER. Raises UsageError for another kind and without such a folder."""
     kind, _, folder = name.partition(":")
-    if kind not in KINDS or not Path(folder).is_dir() or not folder:
+    if kind not in KINDS or not os.path.isdir(folder) or not folder:
         missing = f"no such folder: {folder}" if folder else "no folder of a model is named"
         raise UsageError(
             f"--score {name}: {missing if kind in KINDS else f'no score of the kind {kind!r}'}",
