@@ -86,7 +86,7 @@ def read_runs(path: Path, config: FitConfig) -> Runs:
 
 def _check_units(path: Path, runs: Runs, config: FitConfig) -> None:
     """Raise CurateError where a column can hardly be in parameters, tokens or nats, or two contradict each other."""
-    for name, values in (("params", runs.params), ("tokens", runs.tokens)):
+    for name, values in (("params", runs.params), ("tokens", runs.tokens), ("unique_tokens", runs.unique)):
         if values.min() < SMALLEST_SIZE:
             raise CurateError(
                 f"{path}: line {runs.line[values.argmin()]} has {values.min():.4g} {name}; it should be >= "
@@ -97,7 +97,7 @@ def _check_units(path: Path, runs: Runs, config: FitConfig) -> None:
             raise CurateError(
                 f"{path}: line {runs.line[values.argmax()]} has {values.max():.4g} {name}; it should be <= "
                 f"{LARGEST_SIZE:g}",
-                "Correct the line. Is the column FLOP? Then map it so: --map compute=COLUMN",
+                "Correct it, or leave the line out.",
             )
     ratio = float(np.median(runs.tokens / runs.params))
     if not 0.05 <= ratio <= 1e6:

@@ -54,8 +54,8 @@ class Clusters:
     """What became of n documents, in the order in which they were added.
 
     `survivor` uint32 (n): the document that stays for this one, itself where it stays. `exact` bool (n): gone because a
-    better document has the same exact hash. `cluster` int64 (n): the survivor, -1 for a document without duplicates.
-    Comparisons: `candidates` = `merged` + `false`; `unchecked` pairs shared a bucket too large to compare them all.
+    better document has the same exact hash. Comparisons: `candidates` = `merged` + `false`; `unchecked` pairs shared a
+    bucket too large to compare them all.
     """
 
     survivor: U32
@@ -71,14 +71,6 @@ class Clusters:
         return kept
 
     @property
-    def cluster(self) -> I64:
-        """The survivor of each document's cluster, -1 where it is alone: int64 (n)."""
-        gone = ~self.kept
-        several = gone.copy()
-        several[self.survivor[gone]] = True
-        return np.where(several, self.survivor, np.int64(-1))
-
-    @property
     def false(self) -> int:
         """Comparisons that found a Jaccard similarity below the threshold."""
         return self.candidates - self.merged
@@ -87,7 +79,7 @@ class Clusters:
 class DuplicateIndex:
     """Signatures of a corpus, held in `memory` bytes and a temporary file in `directory` beyond that.
 
-    Besides, about 30 bytes a document are in memory while clusters are formed.
+    Besides, about 20 bytes a document are in memory while clusters are formed, and 40 more for one that has a copy.
     """
 
     def __init__(self, parameters: MinHashParameters, memory: int = 1 << 30, directory: Path | None = None) -> None:
@@ -137,7 +129,7 @@ class DuplicateIndex:
             order = np.lexsort((exact[:, 1], exact[:, 0])).astype(np.uint32)
         if order.shape != (n,):
             raise UsageError(f"order is of shape {order.shape}, but {n} documents were added", f"Needed: ({n},)")
-        if self.settled:
+        if (order[: self.settled] >= self.settled).any():
             order = np.concatenate((np.arange(self.settled, dtype=np.uint32), order[order >= self.settled]))
         with ThreadPoolExecutor(max(workers, 1)) as pool:
             return _clusters(self, order, pool.map if workers > 1 else map)
@@ -181,26 +173,27 @@ def _clusters(index: DuplicateIndex, order: U32, run: Map) -> Clusters:
     return Clusters(survivor, ~active, merging.candidates, merging.merged, merging.unchecked)
 
 
-def _copies(hashes: Column, rank: U32) -> tuple[I64, I64]:
+def _copies(hashes: Column, rank: U32) -> tuple[U32, U32]:
     """Return the documents whose exact hash another one has, and for each the best of them."""
     seen = Seen(hashes.rows)
     for block in hashes.blocks():
         seen.mark(np.ascontiguousarray(block[:, 0]))
-    rows, exact, first = [np.empty(0, np.int64)], [np.empty((0, 2), np.uint64)], 0
+    rows, exact, first = [np.empty(0, np.uint32)], [np.empty((0, 2), np.uint64)], 0
     for block in hashes.blocks():
         several = seen.several(np.ascontiguousarray(block[:, 0]))
-        rows.append(first + np.flatnonzero(several))
+        rows.append((first + np.flatnonzero(several)).astype(np.uint32))
         exact.append(block[several])
         first += len(block)
     documents, pairs = np.concatenate(rows), np.concatenate(exact)
+    del seen, rows, exact  # where most documents are copies, each of these is as large as all that stays
     order = np.lexsort((rank[documents], pairs[:, 1], pairs[:, 0]))
     documents, pairs = documents[order], pairs[order]
-    same = (pairs[1:] == pairs[:-1]).all(axis=1)
-    starts = np.append(True, ~same)[: len(documents)]
-    best = documents[np.maximum.accumulate(np.where(starts, np.arange(len(documents)), 0))]
-    copies = np.zeros(len(documents), np.bool_)
-    copies[1:] = same
-    copies[:-1] |= same
+    same = np.zeros(len(documents) + 1, np.bool_)  # as the one before
+    same[1:-1] = (pairs[1:] == pairs[:-1]).all(axis=1)
+    del order, pairs
+    group = np.cumsum(~same[:-1], dtype=np.uint32) - np.uint32(1)
+    best = documents[~same[:-1]][group]
+    copies = same[:-1] | same[1:]
     return documents[copies], best[copies]
 
 

@@ -91,6 +91,7 @@ class Probe:
         self._rest += sum(column.nbytes for column in measured.numbers.values())
         self._rest += len(measured.names or b"")
         if measured.signed is not None:
+            self._rest += measured.signed.exact.nbytes + 12 * len(measured.signed)  # of sets and lines, how many
             self._index += measured.signed.keys.nbytes * 3 // 2 + measured.signed.shingles.nbytes
         for lines in (measured.lines, measured.paragraphs):
             self._lines += 16 * len(lines) if lines is not None else 0

@@ -87,8 +87,10 @@ def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], wo
             reason, none, nothing, nothing, np.arange(table.documents, dtype=np.uint32), {}, np.empty(0, np.bool_)
         )
     order = _best_first(found, sources, prefer)
-    base = np.arange(found.base, dtype=np.uint32)  # those of --against stay
-    clusters = found.index.clusters(np.concatenate((base, order + np.uint32(found.base))), workers)
+    if found.base:  # those of --against stay
+        order = np.concatenate((np.arange(found.base, dtype=np.uint32), order + np.uint32(found.base)))
+    clusters = found.index.clusters(order, workers)
+    order = order[found.base :] - np.uint32(found.base)
     kept, mine = clusters.kept, slice(found.base, None)
     reason[~kept[mine] & (reason == KEPT)] = NEAR
     reason[clusters.exact[mine]] = EXACT
@@ -112,6 +114,7 @@ def _best_first(found: Scan, sources: Sequence[str], prefer: tuple[str, ...]) ->
     equal = np.flatnonzero(in_runs(keys[order]))
     documents = order[equal]
     order[equal] = documents[np.lexsort((documents, table["id_key"][documents], keys[documents]))]
+    del keys, equal, documents
     if prefer:
         order = order[np.argsort(_priority(found, sources, prefer)[order], kind="stable")]
     return order
@@ -136,15 +139,18 @@ def _numbered(survivor: U32, kept: Bool, base: int, keys: U64) -> tuple[I32, I64
     several = ~kept
     several[survivor[several]] = True
     members = np.flatnonzero(several[base:])
-    survivors, inverse, sizes = np.unique(survivor[base:][members], return_inverse=True, return_counts=True)
+    survivors = np.flatnonzero(several & kept)
+    inverse = np.searchsorted(survivors, survivor[base:][members])
+    sizes = np.bincount(inverse, minlength=len(survivors))
     least = np.full(len(sizes), np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(least, inverse, keys[members])
     order = np.lexsort((least, -sizes))
-    number = np.empty(len(order), np.int32)
+    order = order[sizes[order] > 0]  # not of --against alone
+    number = np.full(len(sizes), -1, np.int32)
     number[order] = np.arange(len(order), dtype=np.int32)
-    cluster = np.full(len(survivor) - base, -1, np.int32)
+    cluster = np.full(len(several) - base, -1, np.int32)
     cluster[members] = number[inverse]
-    return cluster, sizes[order], np.maximum(survivors[order].astype(np.int64) - base, -1)
+    return cluster, sizes[order], np.maximum(survivors[order] - base, -1)
 
 
 def find_repetition(

@@ -81,7 +81,7 @@ def _documents(count: int) -> str:
 def _same_ids(found: Scan, corpus: Corpus) -> list[str]:
     """Say which files share ids: an id then names several documents in the ledger."""
     table = found.table
-    if found.index is None:
+    if found.index is None:  # then ids are not hashed
         return []
     seen = Seen(table.documents)
     for first, last in table.blocks():

@@ -19,7 +19,7 @@ from curate.corpus.minhash import MinHashParameters
 from curate.corpus.notes import column_notes
 from curate.corpus.scan import Scan
 from curate.corpus.sources import groups
-from curate.corpus.sums import DOCUMENTS, LEFT, chosen, lengths, spread, sums_by
+from curate.corpus.sums import DOCUMENTS, LEFT, lengths, lengths_where, spread, sums_by
 from curate.corpus.text import I64, SCRIPTS, UNICODE_VERSION
 from curate.corpus.weights import mixture, parse_weights
 from curate.data.corpus import Corpus
@@ -50,7 +50,7 @@ def build_report(
     scripts = sums_by("script", len(SCRIPTS), table, levels, columns, left)
     counts = scripts[DOCUMENTS].sum(axis=1).tolist()
     by_script = [
-        {"script": script} | _group(_of(scripts, i), names, chosen(length, "script", i, counts[i], table), None)
+        {"script": script} | _group(_of(scripts, i), names, lengths_where(length, "script", i, counts[i], table), None)
         for i, script in enumerate(SCRIPTS) if counts[i]
     ]  # fmt: skip
     total = {name: sums.sum(axis=0) for name, sums in sources.items()}

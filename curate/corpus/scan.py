@@ -131,7 +131,7 @@ def _take_in(found: Scan, measured: Measured) -> None:
         assert found.lines is not None and found.paragraphs is not None  # noqa: PT018
         assert measured.lines is not None and measured.paragraphs is not None  # noqa: PT018
         empty = np.flatnonzero(measured.numbers["empty"])  # no duplicates of each other: a hash of their own
-        measured.signed.exact[empty, 0] = first + empty
+        measured.signed.exact[empty, 0] = (first + empty).astype(np.uint64) << np.uint64(32)
         measured.signed.exact[empty, 1] = np.uint64(2**64 - 1)
         found.index.add(measured.signed)
         found.lines.add(measured.lines)

@@ -32,15 +32,15 @@ def sums_by(
     return {name: sums.reshape(groups, len(REASONS)) for name, sums in found.items()}
 
 
-def spread(lengths: I64) -> dict[str, int] | None:
-    """Return median, 95th percentile and the longest of `lengths`, whose order is lost; None where there are none."""
-    if not len(lengths):
+def spread(found: I64) -> dict[str, int] | None:
+    """Return median, 95th percentile and the longest of the lengths `found`, whose order is lost (None: none)."""
+    if not len(found):
         return None
-    median, p95 = np.percentile(lengths, (50, 95), method="inverted_cdf", overwrite_input=True).tolist()
-    return {"median": int(median), "p95": int(p95), "longest": int(lengths.max())}
+    median, p95 = np.percentile(found, (50, 95), method="inverted_cdf", overwrite_input=True).tolist()
+    return {"median": int(median), "p95": int(p95), "longest": int(found.max())}
 
 
-def chosen(name: str, column: str, value: int, count: int, table: DocumentTable) -> I64:
+def lengths_where(name: str, column: str, value: int, count: int, table: DocumentTable) -> I64:
     """Return the column `name` of the `count` documents whose `column` is `value`."""
     found, filled = np.empty(count, np.int64), 0
     for first, last in table.blocks():

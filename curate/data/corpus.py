@@ -216,7 +216,11 @@ def _remote(url: str) -> list[Input]:
         if any(character in path for character in "*?["):
             paths = system.glob(path)
         else:
-            paths = system.find(path) if system.isdir(path) else [path] * system.exists(path)
+            paths = system.find(path) if system.isdir(path) else [path]
+            if paths == [path]:
+                system.info(path)
+    except FileNotFoundError:
+        paths = []
     except ImportError as error:
         raise UsageError(f"{url}: {error}", "Install the package that is named, such as pip install s3fs") from None
     except Exception as error:  # whatever the file system raises: the network, a login, a name

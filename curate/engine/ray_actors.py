@@ -1,16 +1,19 @@
-"""Map a function over chunks with one Ray actor for each GPU of a cluster: a model stays on its GPU.
+"""Map a function over chunks with one Ray actor for each GPU of a cluster: for as long, a model stays on its GPU.
 
 Decisions:
 - Actors, not tasks: Ray may give the process of a task another GPU the next time, and the model in it would stay on the
   first one, beside that of a second process.
-- A chunk goes to an actor that is up, two to each at most. An actor that dies is not restarted but replaced, as soon as
-  there is a GPU for another one: so nothing waits for a node that is gone.
+- A chunk goes to an actor that is up. An actor that dies is not restarted but replaced, as soon as there is a GPU for
+  another one: so nothing waits for a node that is gone.
+- A chunk that was lost goes to another node, if there is one: with a node all its actors die, and it would be lost with
+  each of them.
+- There are no more actors than chunks. They end with the map: what comes next may want the GPU.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -27,6 +30,7 @@ class _Given(NamedTuple):
     chunk: bytes
     actor: Any
     result: Any
+    lost_on: tuple[str, ...]  # the nodes where it was lost before
 
 
 class Actors:
@@ -38,8 +42,10 @@ class Actors:
         self._make = ray.remote(_Actor).options(num_gpus=gpus, num_cpus=0).remote
         self._work = ray.put(pickle.dumps((fn, setup)))
         self._gpus = gpus
-        self._starting: dict[Any, Any] = {}  # actors by what tells that they are up
-        self._chunks: Counter[Any] = Counter()  # of each actor that is up
+        self._starting: dict[Any, Any] = {}  # actors by what tells their node, once they are up
+        self._failed = 0  # starts, one after the other
+        self._node: dict[Any, str] = {}  # of each actor that is up
+        self._chunks: dict[Any, int] = {}  # of each of these, how many it has
 
     def map(self, chunks: Iterable[Any]) -> Iterator[Any]:
         """Yield the result of each chunk, in input order. Raises CurateError where a chunk fails or cannot be done."""
@@ -57,72 +63,91 @@ class Actors:
             for actor in [*self._chunks, *self._starting.values()]:
                 ray.kill(actor)
 
-    def _give(self, number: int, chunk: bytes) -> _Given:
-        """Give a chunk to the actor that has the fewest."""
-        self._await_one()
-        actor = min(self._chunks, key=self._chunks.__getitem__)
+    def _give(self, number: int, chunk: bytes, lost_on: tuple[str, ...] = ()) -> _Given:
+        """Give a chunk to the actor that has the fewest, on a node where it was not lost if there is one."""
+        self._await_one(number)
+        actor = min(self._chunks, key=lambda actor: (self._node[actor] in lost_on, self._chunks[actor]))
         self._chunks[actor] += 1
-        return _Given(number, chunk, actor, actor.run.remote(number, chunk))
+        return _Given(number, chunk, actor, actor.run.remote(number, chunk), lost_on)
 
-    def _await_one(self) -> None:
-        """See which actors are up, and wait until one is; start one for each GPU that has none."""
+    def _await_one(self, chunks: int) -> None:
+        """See which actors are up, and wait until one is; start one for each GPU that has none, at most `chunks`."""
+        import ray
+
+        while True:
+            most = min(engine.resource("GPU") // self._gpus, chunks)
+            for _ in range(most - len(self._chunks) - len(self._starting)):
+                actor: Any = self._make(self._work)
+                self._starting[actor.up.remote()] = actor
+            if not self._chunks and not self._starting:
+                raise CurateError("no GPU is left in the cluster", "Bring its nodes back, and run again.")
+            starting = list(self._starting)
+            if starting:
+                count, seconds = (len(starting), 0.0) if self._chunks else (1, _LOOK_SECONDS)
+                for up in ray.wait(starting, num_returns=count, timeout=seconds)[0]:
+                    self._take_in(up)
+            if self._chunks:
+                return
+
+    def _take_in(self, up: Any) -> None:
         import ray
         from ray.exceptions import RayError
 
-        while True:
-            for _ in range(engine.resource("GPU") // self._gpus - len(self._chunks) - len(self._starting)):
-                actor: Any = self._make(self._work)
-                self._starting[actor.up.remote()] = actor
-            starting = list(self._starting)
-            if not self._chunks and not starting:
-                raise CurateError("no GPU is left in the cluster", "Bring its nodes back, and run again.")
-            seconds = 0.0 if self._chunks else _LOOK_SECONDS
-            for up in ray.wait(starting, num_returns=len(starting), timeout=seconds)[0] if starting else ():
-                actor = self._starting.pop(up)
-                try:
-                    ray.get(up)
-                    self._chunks[actor] = 0
-                except RayError:  # it died before it was up
-                    ray.kill(actor)
-            if self._chunks:
-                return
+        actor = self._starting.pop(up)
+        try:
+            self._node[actor] = ray.get(up)
+            self._chunks[actor], self._failed = 0, 0
+        except RayError as error:
+            ray.kill(actor)
+            self._failed += 1
+            if self._failed > engine.RETRIES:
+                raise CurateError(
+                    f"no worker can be started on a GPU: {type(error).__name__}",
+                    "Ray tells why in /tmp/ray/session_latest/logs. Has each node the same packages as this one?",
+                ) from error
 
     def _result(self, given: _Given) -> Any:
         import ray
         from ray.exceptions import RayError
 
-        for attempt in range(engine.RETRIES + 1):
-            with engine.told(f"chunk {given.number}"):
-                try:
-                    value = pickle.loads(ray.get(given.result))
-                except RayError:
-                    ray.kill(given.actor)  # where it lives still, and the result was lost with a node
-                    self._chunks.pop(given.actor, None)
-                    if attempt == engine.RETRIES:
-                        raise
-                    given = self._give(given.number, given.chunk)
-                    continue
+        while True:
+            try:
+                value = pickle.loads(ray.get(given.result))
+            except RayError as error:
+                ray.kill(given.actor)  # where it lives still, and the result was lost with a node
+                self._chunks.pop(given.actor, None)
+                lost_on = (*given.lost_on, self._node[given.actor])
+                if len(lost_on) > engine.RETRIES:
+                    raise CurateError(
+                        f"the workers for chunk {given.number} died: {type(error).__name__}",
+                        "Out of memory? Take a smaller model, or nodes with more of it.",
+                    ) from error
+                given = self._give(given.number, given.chunk, lost_on)
+                continue
             if given.actor in self._chunks:
                 self._chunks[given.actor] -= 1
             if isinstance(value, CurateError):
                 raise value
             return value
-        raise AssertionError
 
 
 class _Actor:
     """In a process of its own: what it does with chunks, and the state that it holds."""
 
     def __init__(self, work: bytes) -> None:
-        self._work = with_state(*pickle.loads(work))
+        self._packed = work
+        self._work: Callable[[Any], Any] | None = None
 
-    def up(self) -> None:
-        """Answer, once it runs."""
+    def up(self) -> str:
+        """Return the node on which it runs."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
 
     def run(self, number: int, chunk: bytes) -> bytes:
         """Return the pickled result for a chunk, or the error."""
         try:
-            result = self._work(pickle.loads(chunk))
+            self._work = self._work or with_state(*pickle.loads(self._packed))
+            return pickle.dumps(self._work(pickle.loads(chunk)), protocol=5)
         except Exception as error:
-            result = engine.failed(number, error)
-        return pickle.dumps(result, protocol=5)
+            return pickle.dumps(engine.failed(number, error))

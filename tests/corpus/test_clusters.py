@@ -144,7 +144,7 @@ def test_a_chain_is_one_cluster_with_one_survivor():
     found = find_duplicates(pl.Series(texts), MinHashParameters(ngram=1, bands=40, rows=1, threshold=0.7))
     assert jaccard_reference(list(range(60)), list(range(56, 116))) < 0.1
     assert found.kept.sum() == 1
-    assert len(set(found.cluster.tolist())) == 1
+    assert len(set(found.survivor.tolist())) == 1
 
 
 def test_the_first_in_order_survives():
@@ -154,7 +154,6 @@ def test_the_first_in_order_survives():
     found = find_duplicates(pl.Series(texts), DEFAULTS, np.array([2, 1, 0, 3], np.uint32))
     assert found.survivor.tolist() == [2, 2, 2, 3]
     assert found.exact.tolist() == [True, False, False, False]
-    assert found.cluster.tolist() == [2, 2, 2, -1]
     assert found.kept.tolist() == [False, False, True, True]
 
 

@@ -17,7 +17,7 @@ import zstandard
 
 from curate.data.corpus import Corpus, open_corpus
 from curate.data.documents import Documents, read_parts
-from curate.errors import UsageError
+from curate.errors import CurateError, UsageError
 
 RECORDS = [{"id": f"r{i}", "text": f"text number {i} " * (i % 7 + 1), "more": {"n": i}} for i in range(300)]
 LINES = b"".join(orjson.dumps(record) + b"\n" for record in RECORDS)
@@ -199,6 +199,18 @@ def test_urls_are_opened_by_fsspec():
     for name in ("none.jsonl", "*.json"):
         with pytest.raises(UsageError, match=re.escape(f"memory:///corpus/{name}: nothing is there")):
             open_corpus([f"memory:///corpus/{name}"])
+
+
+def test_what_a_file_system_refuses_is_told(monkeypatch):
+    """A login that is missing, or a server that fails, is not taken for a wrong name."""
+    import fsspec
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("no login")
+
+    monkeypatch.setattr(fsspec.filesystem("memory"), "info", refuse)
+    with pytest.raises(CurateError, match=re.escape("memory:///corpus/x.jsonl: cannot be opened: no login")):
+        open_corpus(["memory:///corpus/x.jsonl"])
 
 
 @pytest.mark.skipif(find_spec("s3fs") is not None, reason="s3fs is installed")

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -133,10 +134,12 @@ def test_a_worker_of_a_gpu_that_is_killed_is_replaced(gpus, tmp_path):
 def test_a_node_with_gpus_that_is_lost_is_done_without(cluster, gpus):
     """The GPUs of other nodes do what those of a lost one had done or begun; without any the run ends."""
     other = cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=200 << 20)
-    results = engine.map_chunks(_slow, range(24), 2, gpus=1)
-    first = [next(results) for _ in range(3)]
+    large = cluster.add_node(num_cpus=1, num_gpus=5, object_store_memory=200 << 20)  # more than a chunk has tries
+    results = engine.map_chunks(_slow, range(100), 2, gpus=1)
+    first = [next(results) for _ in range(40)]
+    cluster.remove_node(large, allow_graceful=False)
     cluster.remove_node(gpus, allow_graceful=False)
-    assert [number for number, _ in [*first, *results]] == list(range(24))
+    assert [number for number, _ in [*first, *results]] == list(range(100))
     results = engine.map_chunks(_slow, range(24), 2, gpus=1)
     assert next(results)[0] == 0
     cluster.remove_node(other, allow_graceful=False)
@@ -152,6 +155,10 @@ def test_errors_on_a_gpu_are_told_like_others(gpus):
         list(engine.map_chunks(_refuse, [1], 2, gpus=1))
     with pytest.raises(CurateError, match="chunk 1 failed: MemoryError"):
         list(engine.map_chunks(_take_memory, [1 << 48], 2, gpus=1))
+    with pytest.raises(CurateError, match="chunk 1 failed: TypeError: cannot pickle"):
+        list(engine.map_chunks(open, [os.devnull], 2, gpus=1))
+    with pytest.raises(CurateError, match="chunk 1 failed: ModuleNotFoundError"):
+        list(engine.map_chunks(_not_there(), [1], 2, gpus=1))
     results = engine.map_chunks(_slow, range(24), 2, gpus=1)
     next(results)
     results.close()
@@ -241,3 +248,12 @@ def _die_on_three(chunk: tuple[Path, int]) -> int:
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def _not_there() -> Callable[[int], int]:
+    """Return a function of a module that the workers do not have."""
+    module = types.ModuleType("only_here")
+    sys.modules["only_here"] = module
+    exec("def negative(number):\n    return -number", vars(module))
+    found: Callable[[int], int] = module.negative
+    return found
