@@ -12,12 +12,13 @@ Decisions:
   would take longer, at the speed that the disk has shown, is not kept. On a slow disk a run keeps less, and is not
   slowed down.
 - A disk that is full ends the keeping and not the run; the pieces are removed, for the result may need the room.
-- Arrays in numpy's own format, the rest as JSON: nothing is unpickled.
+- JSON, and after it the bytes of the arrays: nothing is unpickled.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -197,13 +198,15 @@ class Checkpoint:
 
 
 def _write(path: Path, tree: Any, arrays: Sequence[Any]) -> None:
-    header = {"value": tree, "sums": [_checksum(array) for array in arrays], "libraries": _loaded()}
+    flat = [_bytes(array) for array in arrays]
+    about = [[a.dtype.str, a.shape, _fortran(a), _checksum(data)] for a, data in zip(arrays, flat, strict=True)]
+    header = {"value": tree, "arrays": about, "libraries": _loaded()}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part")
     with beside.open("wb") as file:
         file.write(json.dumps(header, default=lambda number: number.item()).encode() + b"\n")  # a number of numpy's
-        for array in arrays:
-            _numpy().save(file, array, allow_pickle=False)
+        for data in flat:
+            file.write(data)
     beside.replace(path)
 
 
@@ -212,15 +215,32 @@ def _read(path: Path) -> list[Any] | None:
     try:
         with path.open("rb") as file:
             header = json.loads(file.readline())
-            arrays = [_numpy().load(file, allow_pickle=False) for _ in header["sums"]]
-        if [_checksum(array) for array in arrays] != header["sums"]:
-            return None
+            arrays = [_array(file, *about) for about in header["arrays"]]
         for name in header["libraries"]:  # what has run stands in the manifest, whichever process it ran in
             if name in LIBRARIES:
                 import_module(name)
         return [_grown(header["value"], arrays)]
-    except Exception:  # numpy has many words for a file that a power cut has damaged
+    except Exception:  # a file that a power cut has damaged fails in many ways
         return None
+
+
+def _array(file: Any, dtype: str, shape: list[int], fortran: bool, checksum: int) -> Any:
+    array = _numpy().fromfile(file, dtype, math.prod(shape))
+    if _checksum(_bytes(array)) != checksum:
+        raise ValueError("the checksum differs")
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def _fortran(array: Any) -> bool:
+    """Whether the columns lie one after the other: sums by BLAS may depend on it, so it comes back as it was."""
+    return bool(array.flags.fnc)
+
+
+def _bytes(array: Any) -> Any:
+    """Return the bytes of an array, in the order in which they lie."""
+    if array.dtype.hasobject:
+        raise TypeError(f"an array of {array.dtype} cannot be kept")
+    return _numpy().ascontiguousarray(array.T if _fortran(array) else array).reshape(-1).view("u1")
 
 
 def _numpy() -> Any:
@@ -229,9 +249,8 @@ def _numpy() -> Any:
     return np
 
 
-def _checksum(array: Any) -> int:
+def _checksum(data: Any) -> int:
     """Return the sum of all bytes, eight at a time: what a disk has lost, it does not give back as it was."""
-    data = array.reshape(-1, order="A").view("u1")
     whole = len(data) // 8 * 8
     return int(data[:whole].view("u8").sum(dtype="u8")) + int(data[whole:].sum())
 
