@@ -71,7 +71,7 @@ def test_no_code_of_data_or_models_is_run():
     found = set()
     for path in SOURCES:
         text = path.read_text()
-        assert not danger.search(text) or path.name == "ray.py", path
+        assert not danger.search(text) or path.name in {"ray.py", "ray_actors.py"}, path
         found |= set(remote.findall(text))
     assert found == {"False"}
 
