@@ -17,7 +17,7 @@ from curate.errors import CurateError
 
 # Measured (benchmarks/tokens.py, two workers): libraries and a tokenizer 410 MB, its cache up to 256 MB, chunks 100 MB.
 FIXED_BYTES = 750 << 20
-DOCUMENT_BYTES = 35  # of memory, while clusters are formed and lines are looked up
+DOCUMENT_BYTES = 35  # of memory, while clusters are formed and lines are looked up (benchmarks/documents.py)
 LARGE_BYTES = 1 << 30  # corpora from here on get a forecast
 PROBE = 0.01
 
