@@ -205,7 +205,10 @@ class Records:
 
 
 class Seen:
-    """Tells, without sorting them, which of `count` keys are met once: a table of two bits for eight slots a key."""
+    """Tells, without sorting them, which of `count` keys are met once: a table of two bits for eight slots a key.
+
+    The slot of a key is its top bits, so keys are hashes.
+    """
 
     def __init__(self, count: int) -> None:
         bits = max(count * _SLOTS - 1, 3).bit_length()

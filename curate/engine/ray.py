@@ -141,7 +141,7 @@ def map_held(fn: Callable[[Any, Any], Any], held: Sequence[Any], chunks: Iterabl
     import ray
 
     task, flight, pending = ray.remote(fn), 2 * max(resource("CPU"), 1), deque[Any]()
-    with told("what they hold"):
+    with _told("what they hold"):
         for ref, chunk in zip(held, chunks, strict=True):
             pending.append(task.remote(ref, chunk))
             if len(pending) == flight:
@@ -162,19 +162,19 @@ def sort(tables: Sequence[Any], key: str, fn: Callable[[Any], Any]) -> Callable[
         context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
-    with ray.data.DataContext.current(context), told("sorting"):
+    with ray.data.DataContext.current(context), _told("sorting"):
         rows = ray.data.from_arrow_refs(list(tables)).sort(key)
         found = rows.map_batches(fn, batch_size=None, batch_format="pyarrow").materialize()
 
     def sorted_tables() -> Iterator[Any]:
-        with told("what is sorted"):
+        with _told("what is sorted"):
             yield from found.iter_batches(batch_size=None, batch_format="pyarrow")
 
     return sorted_tables
 
 
 @contextmanager
-def told(work: str) -> Iterator[None]:
+def _told(work: str) -> Iterator[None]:
     """Say what could not be done, although it was tried again."""
     from ray.exceptions import RayError
 
@@ -191,7 +191,7 @@ def _results(number: int, results: Any) -> Iterator[Any]:
     import ray
 
     for ref in results:
-        with told(f"chunk {number}"):
+        with _told(f"chunk {number}"):
             value = pickle.loads(ray.get(ref))
         if isinstance(value, CurateError):
             raise value
