@@ -43,7 +43,8 @@ class Actors:
         self._work = ray.put(pickle.dumps((fn, setup)))
         self._gpus = gpus
         self._starting: dict[Any, Any] = {}  # actors by what tells their node, once they are up
-        self._failed = 0  # starts, one after the other
+        self._most = 0  # actors that there was room for at once: so many starts fail with the largest node
+        self._failed: list[str] = []  # why, of starts one after the other
         self._node: dict[Any, str] = {}  # of each actor that is up
         self._chunks: dict[Any, int] = {}  # of each of these, how many it has
 
@@ -75,12 +76,14 @@ class Actors:
         import ray
 
         while True:
-            most = min(engine.resource("GPU") // self._gpus, chunks)
-            for _ in range(most - len(self._chunks) - len(self._starting)):
-                actor: Any = self._make(self._work)
-                self._starting[actor.up.remote()] = actor
+            room = engine.resource("GPU") // self._gpus
+            self._most = max(self._most, room)
+            if len(self._failed) <= engine.RETRIES + self._most:
+                for _ in range(min(room, chunks) - len(self._chunks) - len(self._starting)):
+                    actor: Any = self._make(self._work)
+                    self._starting[actor.up.remote()] = actor
             if not self._chunks and not self._starting:
-                raise CurateError("no GPU is left in the cluster", "Bring its nodes back, and run again.")
+                raise self._nobody(room)
             starting = list(self._starting)
             if starting:
                 count, seconds = (len(starting), 0.0) if self._chunks else (1, _LOOK_SECONDS)
@@ -96,15 +99,19 @@ class Actors:
         actor = self._starting.pop(up)
         try:
             self._node[actor] = ray.get(up)
-            self._chunks[actor], self._failed = 0, 0
+            self._chunks[actor] = 0
+            self._failed.clear()
         except RayError as error:
             ray.kill(actor)
-            self._failed += 1
-            if self._failed > engine.RETRIES:
-                raise CurateError(
-                    f"no worker can be started on a GPU: {type(error).__name__}",
-                    "Ray tells why in /tmp/ray/session_latest/logs. Has each node the same packages as this one?",
-                ) from error
+            self._failed.append(type(error).__name__)
+
+    def _nobody(self, room: int) -> CurateError:
+        if not room:
+            return CurateError("no GPU is left in the cluster", "Bring its nodes back, and run again.")
+        return CurateError(
+            f"no worker can be started on a GPU: {self._failed[-1]}",
+            "Ray tells why in /tmp/ray/session_latest/logs. Has each node the same packages as this one?",
+        )
 
     def _result(self, given: _Given) -> Any:
         import ray

@@ -58,9 +58,9 @@ def gpus(cluster: Any) -> Iterator[Any]:
     """Yield a third node of two GPUs, as far as Ray can tell: it hands out numbers, and nothing looks behind them."""
     from curate.engine.ray import resource
 
-    node = cluster.add_node(num_cpus=1, num_gpus=2, object_store_memory=200 << 20)
-    yield node
-    if node in cluster.worker_nodes:
+    before = set(cluster.worker_nodes)
+    yield cluster.add_node(num_cpus=1, num_gpus=2, object_store_memory=200 << 20)
+    for node in cluster.worker_nodes - before:  # those too that the test added
         cluster.remove_node(node, allow_graceful=False)
     while resource("GPU"):
         time.sleep(0.1)
