@@ -34,7 +34,7 @@ import numpy as np
 import polars as pl
 
 from curate.corpus.minhash import MinHashParameters, Signed, sign
-from curate.corpus.spill import Column, Records, Seen, Sets, in_runs
+from curate.corpus.spill import Column, Records, Seen, Sets, Values, in_runs
 from curate.corpus.text import I64, U32, U64, Bool, buffers
 from curate.errors import UsageError
 
@@ -167,7 +167,12 @@ def _clusters(index: DuplicateIndex, order: U32, run: Map) -> Clusters:
     active[copies] = copies == best
     del copies, best
     merging = _Merging(index.sets, order, parent, index.settled, index.parameters.threshold, index.room, run)
-    for keys, documents in index.records.partitions(shared=True):
+
+    def still_active(keys: U64, documents: Values) -> tuple[U64, Values]:
+        rows = active[documents]
+        return keys[rows], documents[rows]
+
+    for keys, documents in index.records.partitions(still_active, shared=True):
         merging.add(*_buckets(keys, documents, rank, active))
     survivor = order[roots(parent, rank)]
     return Clusters(survivor, ~active, merging.candidates, merging.merged, merging.unchecked)

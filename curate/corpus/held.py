@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.corpus.measure import SHORT_LINE, Measured
-from curate.corpus.spill import Sets, Values, in_runs, partition_bits
+from curate.corpus.spill import Reduce, Sets, Values, gathered, in_runs, partition_bits
 from curate.corpus.text import I64, U32, U64, Bool
 from curate.engine import ray
 
@@ -129,12 +129,11 @@ class HeldRecords:
         """Take in nothing: what was measured is held."""
         assert not len(keys)
 
-    def partitions(self, *, shared: bool = True) -> Iterator[tuple[U64, Values]]:
+    def partitions(self, reduce: Reduce | None = None, *, shared: bool = True) -> Iterator[tuple[U64, Values]]:
         """Yield the records whose key is not alone, partition by partition as `Records.partitions` cuts them."""
         assert shared
         for _, pieces in groupby(self._pieces(), itemgetter(0)):
-            _, keys, values = zip(*pieces, strict=True)
-            yield np.concatenate(keys), np.concatenate(values)
+            yield gathered(((keys, values) for _, keys, values in pieces), reduce)
 
     def _pieces(self) -> Iterator[tuple[int, U64, Values]]:
         """Yield (partition, keys, values) in order of the keys; a partition may come in several pieces."""
@@ -190,8 +189,13 @@ class HeldSets:
             return
         held, self._held = self._held, []
         wanted = np.zeros(self.documents, np.bool_)
-        for _, documents in self._records.partitions():
+
+        def want(keys: U64, documents: Values) -> tuple[U64, Values]:
             wanted[documents] = True
+            return keys[:0], documents[:0]
+
+        for part in self._records.partitions(want):
+            want(*part)
         cuts = pairwise([*self._firsts, self.documents])
         for values, lengths in ray.map_held(_some, held, (wanted[first:last] for first, last in cuts)):
             self._sets.append(values.copy(), np.append(0, np.cumsum(lengths, dtype=np.int64)))

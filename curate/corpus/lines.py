@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.corpus.spill import Column, Records, in_runs, offsets_of
+from curate.corpus.spill import Column, Records, Values, in_runs, offsets_of
 from curate.corpus.text import I32, I64, U8, U32, U64, Bool, read_only, wide
 from curate.errors import UsageError
 
@@ -109,23 +109,33 @@ class LineIndex:
             )
         offsets = offsets_of(self._counts)
         bits = np.zeros(self.lines // 8 + 1, np.uint8)
-        for keys, values in self.records.partitions(shared=True):
-            later = _later_copies(keys, values.astype(np.int64), offsets, rank, alive)
-            np.bitwise_or.at(bits, later >> 3, np.right_shift(128, later & 7).astype(np.uint8))
+
+        def mark(keys: U64, values: Values) -> tuple[U64, Values]:
+            """Mark the lines that another one of these comes before; return the others, sorted by key as these."""
+            lines = values.astype(np.int64)
+            later, dead = _later_copies(keys, lines, offsets, rank, alive)
+            np.bitwise_or.at(bits, lines[later] >> 3, np.right_shift(128, lines[later] & 7).astype(np.uint8))
+            left = np.ones(len(keys), np.bool_)
+            left[later] = left[dead] = False
+            return keys[left], values[left]
+
+        for keys, values in self.records.partitions(mark, shared=True):
+            mark(keys, values)
         return Repeated(bits, offsets)
 
 
-def _later_copies(keys: U64, lines: I64, offsets: I64, rank: U32, alive: Bool) -> I64:
-    """Return the lines that stand after another one of the same key; keys are sorted."""
-    shared = in_runs(keys)
-    keys, lines = keys[shared], lines[shared]
-    documents = np.searchsorted(offsets, lines, side="right") - 1
+def _later_copies(keys: U64, lines: I64, offsets: I64, rank: U32, alive: Bool) -> tuple[I64, I64]:
+    """Return which rows stand after another one of the same key, and which of those with others are not alive.
+
+    Prior sorting of keys is assumed.
+    """
+    rows = np.flatnonzero(in_runs(keys))
+    documents = np.searchsorted(offsets, lines[rows], side="right") - 1
     living = alive[documents]
-    keys, lines = keys[living], lines[living]
-    order = np.lexsort((lines, rank[documents[living]], keys))
-    keys, lines = keys[order], lines[order]
-    later: I64 = lines[1:][keys[1:] == keys[:-1]]
-    return later
+    dead, rows, documents = rows[~living], rows[living], documents[living]
+    rows = rows[np.lexsort((lines[rows], rank[documents], keys[rows]))]
+    same = keys[rows]
+    return rows[1:][same[1:] == same[:-1]], dead
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from curate.corpus.clusters import DuplicateIndex
 from curate.corpus.minhash import KEYS_VERSION
-from curate.corpus.text import UNICODE_VERSION, Bool
+from curate.corpus.spill import Values
+from curate.corpus.text import U64, UNICODE_VERSION, Bool
 from curate.errors import CurateError, UsageError
 
 _COLUMNS: dict[str, Any] = {
@@ -35,10 +36,15 @@ def save_index(index: DuplicateIndex, directory: Path, kept: Bool) -> None:
         for block in index.exact.blocks():
             block[kept[first : first + len(block)]].tofile(files["exact"])
             first += len(block)
-        for keys, documents in index.records.partitions():
+
+        def those_kept(keys: U64, documents: Values) -> tuple[U64, Values]:
             stays = kept[documents]
-            keys[stays].tofile(files["keys"])
-            number[documents[stays]].tofile(files["documents"])
+            return keys[stays], documents[stays]
+
+        for part in index.records.partitions(those_kept):
+            keys, documents = those_kept(*part)
+            keys.tofile(files["keys"])
+            number[documents].tofile(files["documents"])
         for start in range(0, len(rows), _ROWS):
             shingles, offsets = index.sets.fetch(rows[start : start + _ROWS])
             np.diff(offsets).astype(np.uint32).tofile(files["lengths"])

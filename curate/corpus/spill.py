@@ -2,7 +2,8 @@
 
 Three shapes are enough for duplicates. `Records` are (key, value) pairs that come back grouped by key: when the buffer
 is full it is sorted and written as one run, and a partition (the keys with the same top bits) is the same slice of
-every run, sorted once more. `Sets` are ragged rows of uint32, fetched by number. A `Column` is a number, or a few, for
+every run, sorted once more. Where a key has millions of records, what is not needed of them is left out before they are
+put together. `Sets` are ragged rows of uint32, fetched by number. A `Column` is a number, or a few, for
 each document, read back in order. All use anonymous temporary files, which vanish with the process however that ends,
 and only once their share of memory is used up; how much that is changes no result.
 
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +27,7 @@ from curate.corpus.text import I64, U32, U64, Bool, read_only
 from curate.errors import CurateError
 
 Values = npt.NDArray[np.unsignedinteger[Any]]
+Reduce = Callable[[U64, Values], tuple[U64, Values]]
 
 _FINEST = 12  # top bits of a key that a run's table of slices tells apart
 _SLOTS = 8  # a key: one in eight that stands alone is taken for shared
@@ -140,11 +143,12 @@ class Records:
         """Bytes on disk."""
         return self._file.size if self._file else 0
 
-    def partitions(self, *, shared: bool = False) -> Iterator[tuple[U64, Values]]:
+    def partitions(self, reduce: Reduce | None = None, *, shared: bool = False) -> Iterator[tuple[U64, Values]]:
         """Yield (keys, values) partition by partition, sorted by key: a key stands in one partition only.
 
         How they are cut depends on the number of records alone. Values of one key come in no particular order.
         With `shared` most of the keys that stand alone may be left out; sorting them would be most of the work.
+        A partition that is far larger than the others is given to `reduce` in pieces, as `gathered` does.
         """
         bits = partition_bits(self.count)
         if shared and not self._runs:
@@ -155,16 +159,9 @@ class Records:
         cuts = _slices(rest_keys)
         step = 1 << (_FINEST - bits)
         for start in range(0, 1 << _FINEST, step):
-            parts = [self._read(run, table, start, start + step) for run, table in self._runs]
+            read = (self._read(run, table, start, start + step) for run, table in self._runs)
             part = slice(cuts[start], cuts[start + step])
-            parts.append((rest_keys[part], rest_values[part]))
-            if len(parts) == 1:
-                yield parts[0]
-                continue
-            keys = np.concatenate([k for k, _ in parts])
-            values = np.concatenate([v for _, v in parts])
-            order = np.argsort(keys)
-            yield keys[order], values[order]
+            yield gathered(chain(chain.from_iterable(read), _pieces(rest_keys[part], rest_values[part])), reduce)
 
     def _sorted_buffer(self) -> tuple[U64, Values]:
         keys = np.concatenate([np.empty(0, np.uint64), *(k for k, _ in self._buffer)])
@@ -184,6 +181,7 @@ class Records:
             parts.append((keys[found], values[found]))
         keys = np.concatenate([np.empty(0, np.uint64), *(k for k, _ in parts)])
         values = np.concatenate([np.empty(0, self._dtype), *(v for _, v in parts)])
+        del parts  # as large as what is sorted
         order = np.argsort(keys)
         return keys[order], values[order]
 
@@ -195,13 +193,50 @@ class Records:
         self._runs.append((start, _slices(keys)))
         self._buffered = 0
 
-    def _read(self, start: int, table: I64, first: int, last: int) -> tuple[U64, Values]:
-        begin, end = int(table[first]), int(table[last])
-        keys, values = np.empty(end - begin, np.uint64), np.empty(end - begin, self._dtype)
+    def _read(self, start: int, table: I64, first: int, last: int) -> Iterator[tuple[U64, Values]]:
         assert self._file is not None
-        self._file.read(start + 8 * begin, keys)
-        self._file.read(start + 8 * int(table[-1]) + self._dtype.itemsize * begin, values)
+        for begin in range(int(table[first]), int(table[last]), _PARTITION):
+            count = min(_PARTITION, int(table[last]) - begin)
+            keys, values = np.empty(count, np.uint64), np.empty(count, self._dtype)
+            self._file.read(start + 8 * begin, keys)
+            self._file.read(start + 8 * int(table[-1]) + self._dtype.itemsize * begin, values)
+            yield keys, values
+
+
+def _pieces(keys: U64, values: Values) -> Iterator[tuple[U64, Values]]:
+    for start in range(0, max(len(keys), 1), _PARTITION):
+        yield keys[start : start + _PARTITION], values[start : start + _PARTITION]
+
+
+def gathered(parts: Iterable[tuple[U64, Values]], reduce: Reduce | None = None) -> tuple[U64, Values]:
+    """Return the records of all parts, of which each is sorted by key, sorted by key.
+
+    Where they are more than two partitions should have, what has come so far goes through `reduce`, which returns those
+    of the records that it is given (sorted by key) that are still wanted, in the same order. Memory is bounded by what
+    is left of them.
+    """
+    held: list[tuple[U64, Values]] = []
+    count, room = 0, 2 * _PARTITION
+    for part in parts:
+        if reduce is not None and held and count + len(part[0]) > room:
+            held = [reduce(*_merged(held))]
+            count = len(held[0][0])
+            room = max(room, 2 * count)  # what cannot be reduced is not sorted again for each part
+        held.append(part)
+        count += len(part[0])
+    return _merged(held)
+
+
+def _merged(parts: list[tuple[U64, Values]]) -> tuple[U64, Values]:
+    if len(parts) == 1:
+        return parts[0]
+    keys = np.concatenate([k for k, _ in parts])
+    values = np.concatenate([v for _, v in parts])
+    ends = [(k[0], k[-1]) for k, _ in parts if len(k)]
+    if all(last <= first for (_, last), (first, _) in pairwise(ends)):
         return keys, values
+    order = np.argsort(keys)
+    return keys[order], values[order]
 
 
 class Seen:

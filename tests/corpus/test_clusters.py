@@ -108,11 +108,13 @@ def test_order_chunks_workers_and_memory_change_nothing(parameters, tmp_path):
     assert min(on_disk.records.spilled, on_disk.sets.spilled) > 10_000
 
 
-def test_partitions_change_nothing(monkeypatch):
-    """Records that come back in many partitions give the same clusters."""
+@pytest.mark.parametrize("partition", [1, 64])
+def test_partitions_change_nothing(partition, monkeypatch):
+    """Records that come back in many partitions, or in some that are far too large, give the same clusters."""
     texts = families(3, 300)
+    texts += texts[:3] * 50
     expected = indexed(texts, MANY_CANDIDATES).clusters().survivor
-    monkeypatch.setattr("curate.corpus.spill._PARTITION", 64)
+    monkeypatch.setattr("curate.corpus.spill._PARTITION", partition)
     assert (indexed(texts, MANY_CANDIDATES).clusters().survivor == expected).all()
     assert (indexed(texts, MANY_CANDIDATES, memory=9000).clusters().survivor == expected).all()
 

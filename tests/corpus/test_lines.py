@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from itertools import chain, pairwise
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.corpus.lines import LineIndex, split_lines, split_paragraphs, without_lines
+from curate.corpus import spill
+from curate.corpus.lines import LineIndex, Lines, split_lines, split_paragraphs, without_lines
 from curate.corpus.text import buffers
 from curate.errors import UsageError
 
@@ -91,8 +93,10 @@ def _with_breaks(text: str) -> list[str]:
 
 @pytest.mark.parametrize("memory", [0, 1 << 20])
 @pytest.mark.parametrize("least", [1, 2])
-def test_repeated_lines(memory, least):
+@pytest.mark.parametrize("partition", [1, 20, 1 << 20])
+def test_repeated_lines(memory, least, partition, monkeypatch):
     """The line that stays is the first one of the best living document; blank and short lines never repeat."""
+    monkeypatch.setattr(spill, "_PARTITION", partition)
     generator = random.Random(0)
     texts = ["\n".join(generator.choices(["a", "bb", " bb", "", "cc c", "dd", "中"], k=6)) for _ in range(60)]
     order = np.array(generator.sample(range(60), 60))
@@ -112,6 +116,28 @@ def test_repeated_lines(memory, least):
             seen |= {line} if counts else set()
     assert [repeated.of(i, i + 1).tolist() for i in range(60)] == [expected[i] for i in range(60)]
     assert repeated.of(0, 60).tolist() == list(chain(*(expected[i] for i in range(60))))
+
+
+@pytest.mark.parametrize("memory", [0, 1 << 30])
+def test_a_line_that_all_documents_have(memory, monkeypatch):
+    """Half a million equal lines take no more memory than others: what sorting those in the buffer takes."""
+    monkeypatch.setattr(spill, "_PARTITION", 1 << 13)
+    documents, chunk = 512, 1024  # lines each
+    same = Lines(np.full(chunk, 7, np.uint64), np.full(chunk, 30, np.int32), np.arange(0), np.array([0, chunk]))
+    index = LineIndex(memory)
+    for _ in range(documents):
+        index.add(same)
+    rank = np.arange(documents, dtype=np.uint32)[::-1].copy()
+    tracemalloc.start()
+    try:
+        repeated = index.repeated(rank, rank > 0)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 4e6 + (48 * index.lines if memory else 0)  # it was 140 bytes a line; what is held is sorted at once
+    stays = documents - 2  # the best one is not alive
+    assert np.flatnonzero(~repeated.of(0, documents))[:1].tolist() == [stays * chunk]
+    assert repeated.of(stays, stays + 1).sum() == chunk - 1
 
 
 def test_wrong_lengths_are_refused():

@@ -54,8 +54,10 @@ def test_documents_of_an_earlier_corpus_are_dropped(saved, memory):
     assert found.exact[4:].tolist() == [True, False, False, False, True, False]
 
 
-def test_an_index_can_be_saved_again(saved, tmp_path):
+@pytest.mark.parametrize("partition", [1, 1 << 20])
+def test_an_index_can_be_saved_again(saved, tmp_path, partition, monkeypatch):
     """An index that was loaded and added to is saved with all that stayed, and loads like one made at once."""
+    monkeypatch.setattr("curate.corpus.spill._PARTITION", partition)
     index = DuplicateIndex(DEFAULTS)
     load_index(index, saved)
     index.add(sign(*buffers(pl.Series([page("e"), page("a")])), DEFAULTS))

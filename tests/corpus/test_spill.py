@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.corpus import spill
-from curate.corpus.spill import Column, Records, Seen, Sets, offsets_of
+from curate.corpus.spill import Column, Records, Seen, Sets, gathered, offsets_of
 from curate.errors import CurateError
 
 
@@ -48,6 +48,41 @@ def test_records_come_back_grouped(chunks, memory, partition):
     finally:
         spill._PARTITION = before
     assert (records.spilled > 0) == (number > max(memory // (4 * 16), 1))
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 99)), max_size=9), max_size=12), st.booleans())
+def test_what_is_not_wanted_is_left_out_on_the_way(chunks, sorted_parts):
+    """A reducer sees sorted records, never many at once where few are left, and what it leaves out changes nothing."""
+    before, spill._PARTITION = spill._PARTITION, 8
+    if sorted_parts:  # as they come from a cluster
+        flat = sorted(record for chunk in chunks for record in chunk)
+        chunks = [flat[start : start + 9] for start in range(0, len(flat), 9)]
+    most = 0
+
+    def least_of_each(keys, values):
+        nonlocal most
+        most = max(most, len(keys))
+        assert (keys[1:] >= keys[:-1]).all()
+        order = np.lexsort((values, keys))
+        keys, values = keys[order], values[order]
+        first = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+        return keys[first], values[first]
+
+    arrays = [np.array(sorted(chunk), np.uint64).reshape(-1, 2).T for chunk in chunks]
+    parts = [(keys, values) for keys, values in arrays] or [(np.empty(0, np.uint64), np.empty(0, np.uint64))]
+    try:
+        everything = list(zip(*(array.tolist() for array in gathered(parts)), strict=True))
+        left = least_of_each(*gathered(parts, least_of_each))
+    finally:
+        spill._PARTITION = before
+    records = [record for chunk in chunks for record in chunk]
+    assert sorted(everything) == sorted(records)
+    assert [key for key, _ in everything] == sorted(key for key, _ in records)
+    assert dict(zip(*(array.tolist() for array in left), strict=True)) == {
+        key: min(value for other, value in records if other == key) for key, _ in records
+    }
+    assert most <= 2 * 8
 
 
 @settings(deadline=None, max_examples=40)

@@ -117,9 +117,10 @@ def test_the_cluster_gives_the_same_bytes(cluster, corpus, small_spans, tmp_path
     assert local[0]["documents"]["duplicate_exact"] > 50 or config.dedup == "none"
 
 
-def test_records_that_stay_with_the_workers_give_the_same_bytes(cluster, corpus, tmp_path, monkeypatch):
+@pytest.mark.parametrize("partition", [5, 500])
+def test_records_that_stay_with_the_workers_give_the_same_bytes(cluster, corpus, tmp_path, monkeypatch, partition):
     """As those of a corpus that is too large for one machine do; sorted by Ray, in many partitions."""
-    monkeypatch.setattr(spill, "_PARTITION", 500)
+    monkeypatch.setattr(spill, "_PARTITION", partition)
     monkeypatch.setattr(spans, "SPAN_BYTES", 120_000)
     config = TokensConfig(tokenizer=("none",), workers=2, out="unused", write="jsonl", drop_lines=True)
     local = written(corpus, tmp_path / "local", config)
