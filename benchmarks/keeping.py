@@ -4,8 +4,9 @@
     python benchmarks/keeping.py --rounds 7 tokens corpus.jsonl
 
 Each run is a process of its own and writes a directory that is thrown away. Prints seconds by the clock and of the
-processor for each pair, the median of their ratios with the quartiles, and how much was written for how long, as the
-run itself counted it. Rounds change places, so that a machine that grows slower favours neither.
+processor for each pair, the median of their ratios with the quartiles, how much was written for how long, as the run
+itself counted it, and how many pieces were kept, apart from those that can be had again quickly. Rounds change places,
+so that a machine that grows slower favours neither.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ from curate.face import run
 keep, arguments = sys.argv[1] == "keep", sys.argv[2:]
 if not keep:
     checkpoint._SHARE = -1.0  # nothing is ever cheap enough to be kept
-counted, keep_piece = [0.0, 0], checkpoint.Checkpoint._keep
-def count(self, *given):
-    keep_piece(self, *given)
-    counted[:] = self._writing, self._written
+counted, keep_piece = [0.0, 0, [0, 0], [0, 0]], checkpoint.Checkpoint._keep
+def count(self, name, value, seconds, share):
+    keep_piece(self, name, value, seconds, share)
+    counted[:2] = self._writing, self._written
+    pieces = counted[2 if share == checkpoint._SHARE else 3]
+    pieces[0] += name in self._places
+    pieces[1] += 1
 checkpoint.Checkpoint._keep = count
 start = time.perf_counter()
 code = run(app, arguments)
@@ -38,8 +42,11 @@ print(json.dumps([code, time.perf_counter() - start, processor, *counted]))
 """
 
 
-def run(arguments: list[str], *, keep: bool) -> tuple[float, float, float, int]:
-    """Return seconds by the clock and of the processor, seconds spent on writing, and the bytes written."""
+def run(arguments: list[str], *, keep: bool) -> tuple[float, float, float, int, list[int], list[int]]:
+    """Return seconds by the clock and of the processor, seconds spent on writing, the bytes written, and the pieces.
+
+    Of pieces two lists: those that take time to be had again, and the others; of each how many were kept, and all.
+    """
     with tempfile.TemporaryDirectory() as place:
         command = [
             sys.executable,
@@ -64,19 +71,22 @@ def main() -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER, help="what stands after `curate`, without --out")
     given = parser.parse_args()
     run(given.command, keep=True)  # compiles kernels
-    ratios, shares = [], []
+    ratios, shares, pieces = [], [], []
     print(f"{'':>5}{'kept, clock':>14}{'processor':>12}{'not kept':>14}{'processor':>12}")
     for number in range(given.rounds):
         order = (True, False) if number % 2 else (False, True)
         pair = {keep: run(given.command, keep=keep) for keep in order}
-        (clock, processor, writing, size), (bare_clock, bare, *_) = pair[True], pair[False]
+        (clock, processor, writing, size, dear, rest), (bare_clock, bare, *_) = pair[True], pair[False]
         ratios.append((clock / bare_clock, processor / bare))
         shares.append(writing / clock)
+        pieces.append((*dear, *rest))
         print(f"{number + 1:>5}{clock:>14.2f}{processor:>12.2f}{bare_clock:>14.2f}{bare:>12.2f}", flush=True)
     for name, found in zip(("clock", "processor"), zip(*ratios, strict=True), strict=True):
         low, middle, high = statistics.quantiles(found, n=4)
         print(f"kept / not kept, {name}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
     print(f"counted by the run: {size / 1e6:.1f} MB, {statistics.median(shares):.2%} of its time")
+    dear, all_dear, rest, all_rest = map(sum, zip(*pieces, strict=True))
+    print(f"pieces kept: {dear:,} of {all_dear:,}; of those that are had again quickly {rest:,} of {all_rest:,}")
 
 
 if __name__ == "__main__":

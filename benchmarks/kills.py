@@ -124,7 +124,7 @@ def kills(command: str, count: int, inputs: set[str]) -> dict[str, object]:
         shown = files(inputs)
         ended = shown.keys() >= wanted.keys()
         tally["ended"] += ended
-        tally["with pieces"] += any(name.endswith(".piece") for name in shown) and not ended
+        tally["with pieces"] += any(name.endswith(".pieces") for name in shown) and not ended
         tally["half-written"] += len(half_written(command, shown, wanted))
         tally["outlived"] += alive
         run([*arguments, "--resume"])

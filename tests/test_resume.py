@@ -18,7 +18,7 @@ import orjson
 import pytest
 
 from curate.cli import app
-from curate.data import checkpoint
+from curate.data import checkpoint, piece_file
 from curate.data.lock import drop_lock, take_lock
 from curate.data.manifest import OutputDirectory
 from curate.data.sources import Extract
@@ -164,7 +164,7 @@ def stopped(tmp_path_factory):
         patch.setattr(checkpoint, "_SHARE", 1e9)
         patch.setattr(coverage, "nearest_selected", _interrupt)
         assert run(app, _select()) == 130
-    assert len(list((place / ".out.checkpoint").rglob("*.piece"))) >= 2
+    assert len(_pieces(place / ".out.checkpoint")) >= 2
     assert not (place / "out").exists()
     return place
 
@@ -175,6 +175,10 @@ def interrupted(stopped, tmp_path, monkeypatch):
     shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def _pieces(directory):
+    return {name for path in directory.glob("pieces/*.pieces") for name in piece_file.scan(path)}
 
 
 def _interrupt(*_, **__):
@@ -192,6 +196,58 @@ def test_finished_pieces_are_not_computed_again(interrupted, capsys, monkeypatch
     assert run(app, _select("--resume")) == 0
     assert "resumes an interrupted run; kept from it:" in capsys.readouterr().err
     assert not [name for name in os.listdir() if name.startswith(".")]
+
+
+COUNTS = {
+    "near": ["--tokenizer", "o200k_base", "--drop-lines"],
+    "exact": ["--tokenizer", "o200k_base", "--eos", "--dedup", "exact"],
+    "none": ["--tokenizer", "o200k_base", "--dedup", "none"],
+}
+
+
+@pytest.mark.parametrize("spare", [0, 1], ids=["only what is dear", "all pieces"])
+@pytest.mark.parametrize("dedup", COUNTS)
+def test_a_count_goes_on_from_every_chunk(dedup, spare, place, monkeypatch):
+    """No text is tokenized again, no cluster and no repeated line looked for; the bytes are those of a whole run."""
+    arguments = ["tokens", "corpus.jsonl", *COUNTS[dedup], "--chunk-size", "8KB", "--out", "out", "--write", "jsonl"]
+    before = set(os.listdir())
+    assert run(app, arguments) == 0
+    wanted = files(before)
+    shutil.rmtree("out")
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    monkeypatch.setattr(checkpoint, "_SPARE", spare)
+    with monkeypatch.context() as patch:
+        patch.setattr("curate.corpus.result.TokenReport.write_into", _interrupt)
+        assert run(app, arguments) == 130
+    kept = _pieces(Path(".out.checkpoint"))
+    chunks = {name for name in kept if name.startswith("scan-") and not name.endswith("-rest")}
+    assert len(chunks) > 10
+    assert {f"{name}-rest" for name in chunks} & kept == ({f"{name}-rest" for name in chunks} if spare else set())
+    monkeypatch.setattr("curate.data.tokenizer.Tokenizer.count_verified", _interrupt)
+    monkeypatch.setattr("curate.corpus.clusters.DuplicateIndex.clusters", _interrupt)
+    monkeypatch.setattr("curate.corpus.lines.LineIndex.repeated", _interrupt)
+    if spare:
+        monkeypatch.setattr("curate.corpus.measure.Measure.documents", _interrupt)
+    assert run(app, [*arguments, "--resume"]) == 0
+    assert files(before) == wanted
+
+
+@pytest.mark.parametrize("dedup", COUNTS)
+def test_a_text_that_changed_within_its_size_and_time_is_told(dedup, place, capsys, monkeypatch):
+    """What was kept of another text is not mixed with this one."""
+    arguments = ["tokens", "corpus.jsonl", *COUNTS[dedup], "--chunk-size", "8KB", "--out", "out"]
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    monkeypatch.setattr(checkpoint, "_SPARE", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("curate.corpus.result.TokenReport.write_into", _interrupt)
+        assert run(app, arguments) == 130
+    corpus = Path("corpus.jsonl")
+    before = corpus.stat()
+    records = corpus.read_bytes().splitlines(keepends=True)
+    corpus.write_bytes(b"".join([*records[1:], records[0]]))
+    os.utime(corpus, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert run(app, [*arguments, "--resume"]) == 2
+    assert "the input has changed since, though neither its size nor its time has" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -278,7 +334,7 @@ def test_options_that_change_no_result_may_differ(interrupted, capsys):
 @pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:-99] + bytes(99), lambda data: b""])
 def test_a_damaged_piece_is_computed_again(damage, interrupted):
     """A piece that a power cut has left without its end, or with zeros there, is passed over."""
-    for piece in Path(".out.checkpoint").rglob("*.piece"):
+    for piece in Path(".out.checkpoint").rglob("*.pieces"):
         piece.write_bytes(damage(piece.read_bytes()))
     assert run(app, _select("--resume")) == 0
     kept = Path("out/train.jsonl").read_bytes()
@@ -289,7 +345,9 @@ def test_a_damaged_piece_is_computed_again(damage, interrupted):
 def test_a_disk_that_takes_no_pieces_ends_the_keeping_alone(place, capsys, monkeypatch):
     """The run goes on, says so, and leaves the room to its result."""
     monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
-    monkeypatch.setattr(checkpoint, "_write", lambda *_: Path("/dev/full").write_text("x"))
+    full = open("/dev/full", "wb")  # noqa: SIM115  (the checkpoint closes it)
+    append = checkpoint.append
+    monkeypatch.setattr(checkpoint, "append", lambda _, *piece: append(full, *piece))
     assert run(app, _select()) == 0
     assert "nothing is kept for --resume any more: No space left" in capsys.readouterr().err
 
@@ -299,28 +357,33 @@ def test_the_first_fault_is_the_one_that_is_told(tmp_path, monkeypatch):
     kept = checkpoint.Checkpoint(tmp_path / "kept", {"a": 1})
     kept.begin(resume=False)
 
-    def write(path, *_):
-        if path.stem == "slow":
+    def write(_, name, *__):
+        if name == "slow":
             kept.once("quick", int)
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
-    monkeypatch.setattr(checkpoint, "_write", write)
+    monkeypatch.setattr(checkpoint, "append", write)
     kept.once("slow", int)
     assert kept.fault == "nothing is kept for --resume any more: No space left on device"
 
 
 def test_keeping_has_a_budget(tmp_path):
-    """A piece that would take longer to write than a share of the work is not kept; a small one is."""
+    """A piece that would take longer to write than a share of the work is not kept; a small one is.
+
+    What can be had again quickly leaves some of the time to what cannot.
+    """
     import numpy as np
 
     kept = checkpoint.Checkpoint(tmp_path / "kept", {"a": 1})
     kept.begin(resume=False)
     kept.once("large", lambda: np.zeros(10_000_000))
+    kept.once("medium, to spare", lambda: np.zeros(2_100_000), spare=True)
+    kept.once("medium", lambda: np.zeros(2_100_000))
     kept.once("small", lambda: time.sleep(0.3))
     kept.end(keep=True)
-    assert [path.name for path in (tmp_path / "kept").rglob("*.piece")] == ["small.piece"]
+    assert _pieces(tmp_path / "kept") == {"medium", "small"}
 
 
 def test_pieces_come_back_as_they_were(tmp_path):

@@ -98,14 +98,14 @@ def _count(inputs: Any, config: TokensConfig, stages: Stages, place: Path | None
         notes += _count_again(corpus, found, tokenizers, config)
     give_back()
     with stages("duplicates"):
-        levels = find_levels(found, [item.name for item in corpus.items], config.prefer, config.workers)
+        levels = find_levels(found, [item.name for item in corpus.items], config.prefer, config.workers, stages.kept)
     if index is not None and place is not None:
         with stages("save index"):
             keep_index(index, levels, config, place)
     index = found.index = None  # what it holds is no longer wanted, and the lines want room
     give_back()
     with stages("lines"):
-        lines, paragraphs, dropped = find_repetition(found, levels, marked=config.drop_lines)
+        lines, paragraphs, dropped = find_repetition(found, levels, stages.kept, marked=config.drop_lines)
     if lines is not None and config.drop_lines and tokenizers:
         with stages("recount"):
             again = partial(recount, corpus, found, dropped, tokenizers[0], config.eos, config.workers)

@@ -15,16 +15,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from curate.corpus.clusters import Clusters, DuplicateIndex
 from curate.corpus.lines import LineIndex, Repeated
 from curate.corpus.measure import SHORT_LINE
 from curate.corpus.scan import Scan
 from curate.corpus.sources import groups
 from curate.corpus.spill import in_runs
 from curate.corpus.text import I32, I64, U32, U64, Bool
+from curate.data.checkpoint import Checkpoint
 from curate.errors import UsageError
 
 KEPT, EMPTY, EXACT, NEAR = range(4)
@@ -77,8 +81,8 @@ class Repetition:
     tokens: I64 | None = None
 
 
-def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], workers: int) -> Levels:
-    """Decide which documents stay."""
+def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], workers: int, kept: Checkpoint) -> Levels:
+    """Decide which documents stay; the clusters of duplicates are kept for --resume."""
     table = found.table
     reason = np.where(table["empty"], EMPTY, KEPT).astype(np.uint8)
     if found.index is None:
@@ -89,21 +93,25 @@ def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], wo
     order = _best_first(found, sources, prefer)
     if found.base:  # those of --against stay
         order = np.concatenate((np.arange(found.base, dtype=np.uint32), order + np.uint32(found.base)))
-    clusters = found.index.clusters(order, workers)
+    clusters = Clusters(**kept.once("clusters", partial(_clusters, found.index, order, workers)))
     order = order[found.base :] - np.uint32(found.base)
-    kept, mine = clusters.kept, slice(found.base, None)
-    reason[~kept[mine] & (reason == KEPT)] = NEAR
+    stay, mine = clusters.kept, slice(found.base, None)
+    reason[~stay[mine] & (reason == KEPT)] = NEAR
     reason[clusters.exact[mine]] = EXACT
     stays = reason[order] == KEPT
     rank = np.empty(len(order), np.uint32)
     rank[np.concatenate((order[stays], order[~stays]))] = np.arange(len(order), dtype=np.uint32)
     del order, stays
-    cluster, sizes, survivors = _numbered(clusters.survivor, kept, found.base, table["text_key"])
+    cluster, sizes, survivors = _numbered(clusters.survivor, stay, found.base, table["text_key"])
     comparisons = {
         "candidates": clusters.candidates, "merged": clusters.merged, "false": clusters.false,
         "unchecked": clusters.unchecked,
     }  # fmt: skip
-    return Levels(reason, cluster, sizes, survivors, rank, comparisons, kept[: found.base])
+    return Levels(reason, cluster, sizes, survivors, rank, comparisons, stay[: found.base])
+
+
+def _clusters(index: DuplicateIndex, order: U32, workers: int) -> dict[str, Any]:
+    return vars(index.clusters(order, workers))
 
 
 def _best_first(found: Scan, sources: Sequence[str], prefer: tuple[str, ...]) -> U32:
@@ -154,28 +162,30 @@ def _numbered(survivor: U32, kept: Bool, base: int, keys: U64) -> tuple[I32, I64
 
 
 def find_repetition(
-    found: Scan, levels: Levels, *, marked: bool
+    found: Scan, levels: Levels, kept: Checkpoint, *, marked: bool
 ) -> tuple[Repetition | None, Repetition | None, Repeated | None]:
     """Find the lines, and the paragraphs, that repeat another one; both at once, each in a thread of its own.
 
-    With `marked` which lines they are comes third.
+    With `marked` which lines they are comes third. They are kept for --resume.
     """
     if found.lines is None or found.paragraphs is None:
         return None, None, None
     with ThreadPoolExecutor(2) as pool:
-        lines = pool.submit(_repetition, found, found.lines, "line_sizes", levels)
-        paragraphs = pool.submit(_repetition, found, found.paragraphs, "paragraph_sizes", levels)
+        lines = pool.submit(_repetition, found, found.lines, "line", levels, kept)
+        paragraphs = pool.submit(_repetition, found, found.paragraphs, "paragraph", levels, kept)
         return lines.result()[0], paragraphs.result()[0], lines.result()[1] if marked else None
 
 
-def _repetition(found: Scan, index: LineIndex, sizes: str, levels: Levels) -> tuple[Repetition, Repeated]:
+def _repetition(
+    found: Scan, index: LineIndex, what: str, levels: Levels, kept: Checkpoint
+) -> tuple[Repetition, Repeated]:
     table = found.table
     alive = levels.distinct
-    repeated = index.repeated(levels.rank, alive)
+    repeated = Repeated(**kept.once(f"{what}s", lambda: vars(index.repeated(levels.rank, alive))))
     count = of = size = left = 0
     for first, last in table.blocks():
         starts, distinct = repeated.offsets[first : last + 1], alive[first:last]
-        lines = table.read(sizes, int(starts[0]), int(starts[-1])).astype(np.int64)
+        lines = table.read(f"{what}_sizes", int(starts[0]), int(starts[-1])).astype(np.int64)
         marks = repeated.of(first, last)
         sums = np.append(0, np.cumsum(lines * marks))
         bytes_ = np.diff(sums[starts - starts[0]])

@@ -1,41 +1,39 @@
 """What an interrupted run leaves for `--resume`: finished pieces, and the key that says what they are pieces of.
 
 A checkpoint is a hidden directory beside the target. It holds the key (options, versions, size and time of every
-input), the log, and a file for each finished piece: a chunk that was measured, the vectors of a pool, the clusters. A
-run that continues takes pieces as they are and computes the others; any set of pieces will do.
+input), the log, and the finished pieces: a chunk that was measured, the vectors of a pool, the clusters. A run that
+continues takes pieces as they are and computes the others; any set of pieces will do.
 
 Decisions:
-- A piece is written under a temporary name and renamed, so a kill leaves whole pieces. It is not brought to the disk at
-  once, which would take twice the time of writing it; it has a checksum instead, by which what a power cut has left is
-  known.
+- A piece is not brought to the disk at once, which would take twice the time of writing it; it has a checksum instead,
+  by which what a kill or a power cut has left is known.
 - Writing pieces takes at most 2 % of the work that they save, so that all that keeping costs is under 3 %: a piece that
   would take longer, at the speed that the disk has shown, is not kept. On a slow disk a run keeps less, and is not
-  slowed down.
+  slowed down. What can be had again quickly leaves a quarter of that to what cannot.
 - A disk that is full ends the keeping and not the run; the pieces are removed, for the result may need the room.
-- JSON, and after it the bytes of the arrays: nothing is unpickled.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import IO, Any
 
 from curate.data.fingerprint import READ, difference, fingerprint
+from curate.data.piece_file import LIBRARIES, Piece, Place, append, piece_of, read, scan
 from curate.errors import AlreadyFinished, UsageError
 
 KEY, LOG = "key.json", "log.jsonl"
-LIBRARIES = ("numpy", "polars", "orjson", "numba", "torch", "sentence_transformers", "tokenizers", "gigatoken")
 _SHARE = 0.02  # of the work, for writing it down
+_SPARE = 0.75  # of that, for what can be had again quickly
+_START = 1.0  # seconds that any run takes besides: so the first pieces are kept, too
 _SPEED = 1e9  # bytes a second, until something was written
 
 
@@ -89,7 +87,10 @@ class Checkpoint:
         self.fault: str | None = None
         self._pieces = None if directory is None or key is None else directory / "pieces"
         self._lock = Lock()
-        self._work = self._writing = 0.0
+        self._places: dict[str, Place] = {}
+        self._idle: list[IO[bytes]] = []
+        self._files = 0
+        self._work, self._writing = _START, 0.0
         self._written = 0
 
     @property
@@ -136,6 +137,9 @@ class Checkpoint:
         self.resumed = resume
         if self._pieces is not None:
             self._pieces.mkdir(exist_ok=True)
+            for path in sorted(self._pieces.glob("*.pieces")):
+                self._places |= scan(path)  # a damaged piece was written once more, to a later file
+                self._files = int(path.stem)
 
     def write_key(self, path: Path) -> None:
         """Write the key, which says of a result too what it was made from."""
@@ -148,142 +152,87 @@ class Checkpoint:
 
     def end(self, *, keep: bool) -> None:
         """Remove the directory, unless there are pieces to `keep`, or the run was refused and it is another one's."""
+        self._close()
         if self._begun and self.directory is not None and not (keep and self.count()):
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def count(self) -> int:
         """Return how many pieces are there."""
-        return 0 if self._pieces is None else sum(1 for _ in self._pieces.rglob("*.piece"))
+        return len(self._places)
 
-    def once(self, name: str, compute: Callable[[], Any], good: Callable[[Any], bool] = lambda _: True) -> Any:
+    def once(
+        self,
+        name: str,
+        compute: Callable[[], Any],
+        good: Callable[[Any], bool] = lambda _: True,
+        *,
+        spare: bool = False,
+    ) -> Any:
         """Return the piece of that name, or what `compute` gives, which is kept if it is `good`.
 
-        A piece is of arrays, bytes, text, numbers, lists, and dicts with names; tuples come back as lists.
+        A piece is of what `piece_file.piece_of` takes. With `spare` it is kept only where that leaves time for others,
+        since it takes little to have it again.
         """
         if self._pieces is None:
             return compute()
-        path = self._pieces / f"{name}.piece"
-        found = _read(path)
+        found = read(self._places[name]) if name in self._places else None
         if found is not None:
             return found[0]
         start = time.perf_counter()
         value = compute()
         if good(value):
-            self._keep(path, value, time.perf_counter() - start)
+            self._keep(name, value, time.perf_counter() - start, _SHARE * (_SPARE if spare else 1))
         return value
 
-    def _keep(self, path: Path, value: Any, seconds: float) -> None:
+    def _keep(self, name: str, value: Any, seconds: float, share: float) -> None:
         start = time.perf_counter()
-        arrays: list[Any] = []
-        tree = _flat(value, arrays)
-        size = sum(array.nbytes for array in arrays)
+        piece = piece_of(value)
         with self._lock:
             self._work += seconds
             speed = self._written / self._writing if self._written else _SPEED
-            if self.fault or self._writing + size / speed > _SHARE * self._work:
+            if self.fault or self._writing + piece.size / speed > share * self._work:
                 return
         try:
-            _write(path, tree, arrays)
+            place = self._append(name, piece)
         except OSError as error:
             self._give_up(error)
+            return
         with self._lock:
+            self._places[name] = place
             self._writing += time.perf_counter() - start
-            self._written += size
+            self._written += piece.size
+
+    def _append(self, name: str, piece: Piece) -> Place:
+        """Write a piece to a file that no other thread writes to now."""
+        assert self._pieces is not None
+        with self._lock:
+            file = self._idle.pop() if self._idle else None
+            self._files += file is None
+            path = self._pieces / f"{self._files:06}.pieces"
+        file = file or path.open("xb")
+        try:
+            place = append(file, name, piece)
+        except BaseException:
+            with suppress(OSError):  # what was not written
+                file.close()
+            raise
+        with self._lock:
+            self._idle.append(file)
+        return place
 
     def _give_up(self, error: OSError) -> None:
         assert self._pieces is not None
         with self._lock:  # the first fault tells why: others follow from it, in other threads
             self.fault = self.fault or f"nothing is kept for --resume any more: {error.strerror or error}"
+            self._places.clear()
+        self._close()  # a file that is open keeps its room
         shutil.rmtree(self._pieces, ignore_errors=True)
 
-
-def _write(path: Path, tree: Any, arrays: Sequence[Any]) -> None:
-    flat = [_bytes(array) for array in arrays]
-    about = [[a.dtype.str, a.shape, _fortran(a), _checksum(data)] for a, data in zip(arrays, flat, strict=True)]
-    header = {"value": tree, "arrays": about, "libraries": _loaded()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    with beside.open("wb") as file:
-        file.write(json.dumps(header, default=lambda number: number.item()).encode() + b"\n")  # a number of numpy's
-        for data in flat:
-            file.write(data)
-    beside.replace(path)
-
-
-def _read(path: Path) -> list[Any] | None:
-    """Return [value], or None where there is no such piece or it is damaged."""
-    try:
-        with path.open("rb") as file:
-            header = json.loads(file.readline())
-            arrays = [_array(file, *about) for about in header["arrays"]]
-        for name in header["libraries"]:  # what has run stands in the manifest, whichever process it ran in
-            if name in LIBRARIES:
-                import_module(name)
-        return [_grown(header["value"], arrays)]
-    except Exception:  # a file that a power cut has damaged fails in many ways
-        return None
-
-
-def _array(file: Any, dtype: str, shape: list[int], fortran: bool, checksum: int) -> Any:
-    array = _numpy().fromfile(file, dtype, math.prod(shape))
-    if _checksum(_bytes(array)) != checksum:
-        raise ValueError("the checksum differs")
-    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
-
-
-def _fortran(array: Any) -> bool:
-    """Whether the columns lie one after the other: sums by BLAS may depend on it, so it comes back as it was."""
-    return bool(array.flags.fnc)
-
-
-def _bytes(array: Any) -> Any:
-    """Return the bytes of an array, in the order in which they lie."""
-    if array.dtype.hasobject:
-        raise TypeError(f"an array of {array.dtype} cannot be kept")
-    return _numpy().ascontiguousarray(array.T if _fortran(array) else array).reshape(-1).view("u1")
-
-
-def _numpy() -> Any:
-    import numpy as np
-
-    return np
-
-
-def _checksum(data: Any) -> int:
-    """Return the sum of all bytes, eight at a time: what a disk has lost, it does not give back as it was."""
-    whole = len(data) // 8 * 8
-    return int(data[:whole].view("u8").sum(dtype="u8")) + int(data[whole:].sum())
-
-
-def _loaded() -> list[str]:
-    return [name for name in LIBRARIES if name in sys.modules]
-
-
-def _flat(value: Any, arrays: list[Any]) -> Any:
-    """Return `value` as JSON, its arrays and bytes put into `arrays`."""
-    if isinstance(value, Mapping):
-        return {name: _flat(part, arrays) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_flat(part, arrays) for part in value]
-    if isinstance(value, bytes | bytearray):
-        arrays.append(_numpy().frombuffer(value, "u1"))
-        return {"\0bytes": len(arrays) - 1}
-    if type(value).__name__ == "ndarray":  # a source without arrays does without numpy
-        arrays.append(value)
-        return {"\0array": len(arrays) - 1}
-    return value
-
-
-def _grown(value: Any, arrays: Sequence[Any]) -> Any:
-    if isinstance(value, list):
-        return [_grown(part, arrays) for part in value]
-    if not isinstance(value, dict):
-        return value
-    if "\0array" in value:
-        return arrays[value["\0array"]]
-    if "\0bytes" in value:
-        return arrays[value["\0bytes"]].tobytes()
-    return {name: _grown(part, arrays) for name, part in value.items()}
+    def _close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for file in idle:
+            file.close()
 
 
 def _read_key(path: Path) -> dict[str, Any] | None:
