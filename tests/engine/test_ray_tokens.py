@@ -22,7 +22,7 @@ import pytest
 from curate.corpus import scan, spill
 from curate.corpus.config import TokensConfig
 from curate.corpus.count import count
-from curate.data import spans
+from curate.data import checkpoint, spans
 from curate.data.corpus import open_corpus
 from curate.data.documents import read_parts
 from curate.errors import CurateError, UsageError
@@ -128,6 +128,26 @@ def test_records_that_stay_with_the_workers_give_the_same_bytes(cluster, corpus,
     assert written(corpus, tmp_path / "ray", replace(config, engine="ray")) == local
     assert local[0]["documents"]["duplicate_near"] > 10
     assert local[0]["lines"]["repeated"] > 100
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_clusters_and_lines_are_kept(cluster, corpus, tmp_path, monkeypatch, held):
+    """A run that goes on reads the corpus again, and looks for no duplicates and no lines."""
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    if held:
+        monkeypatch.setattr(scan, "size_of", lambda _: 1 << 60)
+    config = TokensConfig(tokenizer=("none",), workers=2, write="jsonl", drop_lines=True, out="unused", engine="ray")
+
+    def run(out: str, *, resume: bool) -> tuple[dict[str, Any], Any]:
+        kept, stages = checkpoint.Checkpoint(tmp_path / "kept", {"a": 1}), Stages()
+        kept.begin(resume=resume)
+        stages.begin(kept)
+        return written(corpus, tmp_path / out, config, stages)
+
+    whole = run("whole", resume=False)
+    for name in ("clusters.DuplicateIndex.clusters", "lines.LineIndex.repeated"):
+        monkeypatch.setattr(f"curate.corpus.{name}", None)
+    assert run("resumed", resume=True) == whole
 
 
 def _kill_a_worker(cluster: Any) -> None:
