@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from curate.cli import app
-from curate.data import files, plain
+from curate.data import files
 from curate.data.corpus import open_corpus
 from curate.data.read import read_rows
 from curate.errors import CurateError
@@ -91,15 +91,27 @@ def test_deep_json_is_one_unreadable_row(tmp_path):
         assert run(app, ["tokens", str(path), "--tokenizer", "none", "--quiet"]) == 0
 
 
-def test_a_document_without_an_end(tmp_path, monkeypatch):
+def test_a_document_without_an_end(tmp_path):
     """A text that goes on and on is an error that says how to cut it, not memory without a bound."""
-    monkeypatch.setattr(plain, "MAX_DOCUMENT_BYTES", 1 << 20)
     path = tmp_path / "endless.txt"
     path.write_bytes(b"x" * (4 << 20))
     for unit in ("file", "line", "paragraph"):
         with pytest.raises(CurateError, match="over 1,048,576 bytes") as caught:
-            list(open_corpus([path], document=unit, chunk_bytes=1 << 16).bundles())
+            list(open_corpus([path], document=unit, chunk_bytes=1 << 16, most=1 << 20).bundles())
         assert "--document line" in caught.value.hint
+
+
+def test_a_document_that_memory_has_no_room_for(tmp_path, capsys):
+    """It is told before it is counted; cut into lines, or with more memory, the same file is counted."""
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"a line of a log that nobody has cut into documents\n" * 330_000)
+    command = ["tokens", str(path), "--tokenizer", "none", "--dedup", "none", "--workers", "2", "--memory"]
+    assert run(app, [*command, "1GB"]) == 1
+    said = capsys.readouterr().err
+    assert "log.txt: a document of over 14,365,491 bytes, from line 1 on" in said
+    assert "--document line" in said and "--memory" in said  # noqa: PT018
+    assert run(app, [*command, "1GB", "--document", "line"]) == 0
+    assert run(app, [*command, "2GB"]) == 0
 
 
 def test_bombs_are_told_by_every_command(tmp_path, capsys):

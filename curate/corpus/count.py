@@ -71,6 +71,7 @@ def _count(inputs: Any, config: TokensConfig, stages: Stages, place: Path | None
         document=config.document,
         chunk_bytes=room.chunk,
         max_expand=config.max_expand,
+        most=room.document,
         keep_stdin=directory / "stdin" if config.rereads else None,
     )
     if config.engine == RAY:
@@ -89,7 +90,7 @@ def _count(inputs: Any, config: TokensConfig, stages: Stages, place: Path | None
     index = None if config.dedup == "none" else DuplicateIndex(parameters, room.duplicates, directory)
     if index is not None and config.against:
         with stages("against"):
-            add_earlier(index, config, measure)
+            add_earlier(index, config, measure, room)
     with stages("read"):
         found = scan(corpus, measure, directory, index, room, config, stages)
         notes = notes_on(found, corpus)

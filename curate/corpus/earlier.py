@@ -14,12 +14,13 @@ import numpy as np
 from curate.config import as_text
 from curate.corpus.clusters import DuplicateIndex
 from curate.corpus.config import TokensConfig
+from curate.corpus.forecast import Budget
 from curate.corpus.levels import Levels
 from curate.corpus.measure import Measure
 from curate.corpus.saved_index import load_index, save_index
 from curate.corpus.text import Bool
 from curate.data.checkpoint import Checkpoint
-from curate.data.corpus import open_corpus
+from curate.data.corpus import bytes_of, open_corpus
 from curate.data.manifest import OutputDirectory, write_manifest
 from curate.engine.threads import ahead, map_threads
 from curate.errors import AlreadyFinished, UsageError
@@ -27,7 +28,7 @@ from curate.errors import AlreadyFinished, UsageError
 _INDEX = "index.json"
 
 
-def add_earlier(index: DuplicateIndex, config: TokensConfig, measure: Measure) -> None:
+def add_earlier(index: DuplicateIndex, config: TokensConfig, measure: Measure, room: Budget) -> None:
     """Put what --against names into an empty index: one saved index at most, and any number of corpora."""
     saved = [name for name in config.against if os.path.isfile(Path(name) / _INDEX)]
     corpora = [name for name in config.against if name not in saved]
@@ -46,9 +47,10 @@ def add_earlier(index: DuplicateIndex, config: TokensConfig, measure: Measure) -
         document=config.document,
         chunk_bytes=measure.chunk_bytes,
         max_expand=config.max_expand,
+        most=room.document,
     )
     plain = replace(measure, tokenizers=(), names=False)
-    for measured in map_threads(plain, ahead(corpus.bundles(), 1), config.workers):
+    for measured in map_threads(plain, ahead(corpus.bundles(), 1), config.workers, bytes_of, room.document):
         assert measured.signed is not None
         index.add(measured.signed)
 

@@ -12,20 +12,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from curate.corpus.measure import Measured
+from curate.data.plain import MAX_DOCUMENT_BYTES
 from curate.engine.memory import machine_bytes
 from curate.errors import CurateError
 
 # Measured (benchmarks/tokens.py, two workers): libraries and a tokenizer 410 MB, its cache up to 256 MB, chunks 100 MB.
 FIXED_BYTES = 750 << 20
 DOCUMENT_BYTES = 35  # of memory, while clusters are formed and lines are looked up (benchmarks/documents.py)
+DOCUMENT_TIMES = (
+    20  # its bytes: 9 to 12 while it is measured and the next ones are read (benchmarks.md), beside the records
+)
 LARGE_BYTES = 1 << 30  # corpora from here on get a forecast
 PROBE = 0.01
 
 
 class Budget(NamedTuple):
-    """Bytes of memory for each step; what is beyond goes to disk."""
+    """Bytes of memory for each step; what is beyond goes to disk. `document`: what one document may have."""
 
     chunk: int
+    document: int
     duplicates: int
     lines: int
 
@@ -34,7 +39,8 @@ def budget(memory: int | None, chunk: int | None, workers: int) -> Budget:
     """Share out `memory` (None: half of what the machine has)."""
     total = memory or machine_bytes() // 2
     left = max(total - FIXED_BYTES, 64 << 20)
-    return Budget(chunk or min(4 << 20, max(1 << 20, left // (16 * workers))), left // 2, left // 4)
+    chunk = chunk or min(4 << 20, max(1 << 20, left // (16 * workers)))
+    return Budget(chunk, min(left // DOCUMENT_TIMES, MAX_DOCUMENT_BYTES), left // 2, left // 4)
 
 
 class Forecast(NamedTuple):

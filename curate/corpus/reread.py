@@ -15,7 +15,7 @@ from curate.corpus.lines import Repeated, split_lines, without_lines
 from curate.corpus.scan import Scan
 from curate.corpus.spread import reread_spans
 from curate.corpus.text import I64, Bool, buffers
-from curate.data.corpus import Corpus
+from curate.data.corpus import Corpus, bytes_of
 from curate.data.documents import Documents, Part, read_parts
 from curate.data.tokenizer import Tokenizer
 from curate.engine.threads import ahead, map_threads
@@ -52,7 +52,9 @@ def reread(
         yield from reread_spans(again, found.spans, work, map(fate, documents))
         return
     numbered = zip(ahead(again.bundles(), 1), documents, strict=False)
-    yield from map_threads(lambda pair: work(pair[0], fate(pair[1])), numbered, workers)
+    yield from map_threads(
+        lambda pair: work(pair[0], fate(pair[1])), numbered, workers, lambda pair: bytes_of(pair[0]), corpus.most
+    )
     for index, stream in corpus.streams.items():
         if index not in again.streams or again.streams[index].sha256 != stream.sha256:
             raise changed(stream.name)

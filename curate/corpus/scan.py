@@ -20,10 +20,10 @@ from curate.corpus.measure import SHORT_LINE, Measure, Measured
 from curate.corpus.pieces import kept_measure
 from curate.corpus.spread import SpanRead, measure_spans
 from curate.corpus.table import DocumentTable, packed
-from curate.data.corpus import Corpus
+from curate.data.corpus import Corpus, bytes_of
 from curate.data.documents import Part, read_parts
 from curate.data.spans import size_of
-from curate.data.tokenizer import CHECK_DOCUMENTS, Verified
+from curate.data.tokenizer import CHECK_CHARACTERS, CHECK_DOCUMENTS, Verified
 from curate.engine import LOCAL
 from curate.engine.threads import ahead, map_threads
 from curate.report.progress import Stages
@@ -76,7 +76,10 @@ def scan(
     total = corpus.total_bytes()
     if config.engine == LOCAL:
         bundles = _checked(ahead(corpus.bundles(), 1), measure, found)
-        results = map_threads(kept_measure(measure, stages.kept), enumerate(bundles), config.workers)
+        work = kept_measure(measure, stages.kept)
+        results = map_threads(
+            work, enumerate(bundles), config.workers, lambda numbered: bytes_of(numbered[1]), plan.document
+        )
     else:
         holding = _holding(found, size_of(corpus), config, plan, directory)
         next(_checked(replace(corpus, streams={}, wanted={}, seen=set()).bundles(), measure, found), None)
@@ -106,7 +109,7 @@ def _checked(bundles: Iterator[list[Part]], measure: Measure, found: Scan) -> It
     held, texts, count = [], [], 0
     for bundle in bundles if measure.tokenizers else ():
         held.append(bundle)
-        texts.append(read_parts(bundle).frame["text"].head(CHECK_DOCUMENTS))
+        texts.append(read_parts(bundle).frame["text"].head(CHECK_DOCUMENTS).str.head(CHECK_CHARACTERS))
         count += len(texts[-1])
         if count >= CHECK_DOCUMENTS:
             break

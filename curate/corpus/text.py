@@ -39,6 +39,7 @@ I64 = npt.NDArray[np.int64]
 T = TypeVar("T", bound=np.generic)
 Bool = npt.NDArray[np.bool_]
 
+_PIECE = 1 << 20  # bytes put into normal form C at a time
 UNICODE_VERSION = unicodedata.unidata_version
 
 WORD, SPACE, MARK_OFF, DROP, SINGLE = range(5)
@@ -204,9 +205,9 @@ def normal_form_c(data: U8, offsets: I64) -> tuple[U8, I64]:
 
     changed: dict[int, bytes] = {}
     for row in np.flatnonzero(suspects(*wide(data), read_only(offsets), code_points())).tolist():
-        text = data[offsets[row] : offsets[row + 1]].tobytes().decode("utf-8", "replace")
-        if not unicodedata.is_normalized("NFC", text):
-            changed[row] = unicodedata.normalize("NFC", text).encode()
+        text = _normalized(data[offsets[row] : offsets[row + 1]])
+        if text is not None:
+            changed[row] = text
     if not changed:
         return data, offsets
     lengths = np.diff(offsets)
@@ -218,3 +219,25 @@ def normal_form_c(data: U8, offsets: I64) -> tuple[U8, I64]:
         done = row + 1
     pieces.append(data[offsets[done] : offsets[-1]].tobytes())
     return np.frombuffer(b"".join(pieces), dtype=np.uint8), np.concatenate(([0], np.cumsum(lengths)))
+
+
+def _normalized(text: U8) -> bytes | None:
+    """Return a text in normal form C, None where it was; piece by piece, for a string takes up to four times the bytes.
+
+    Before an ASCII character a text may be cut: none combines with what stands before it (UAX #15, stable boundaries).
+    """
+    pieces, changed, start = [], False, 0
+    while start < len(text):
+        stop = start + _PIECE
+        while stop < len(text):
+            ascii_ = np.flatnonzero(text[stop : stop + _PIECE] < 0x80)
+            stop += int(ascii_[0]) if len(ascii_) else _PIECE
+            if len(ascii_):
+                break
+        raw = text[start:stop].tobytes()
+        piece = raw.decode("utf-8", "replace")
+        if not unicodedata.is_normalized("NFC", piece):
+            raw, changed = unicodedata.normalize("NFC", piece).encode(), True
+        pieces.append(raw)
+        start = stop
+    return b"".join(pieces) if changed else None

@@ -30,7 +30,7 @@ from curate.data.columns import SAMPLE, Wanted, find_columns
 from curate.data.documents import Part
 from curate.data.files import DATA_SUFFIXES, MAGIC_BYTES, TABLE_SUFFIXES, Input, PlainBytes, Stream, packing, resolve
 from curate.data.manifest import MANIFEST
-from curate.data.plain import plain_pieces
+from curate.data.plain import MAX_DOCUMENT_BYTES, plain_pieces
 from curate.data.records import Piece, Unparsable
 from curate.data.tables import TABLES, table_slices
 from curate.errors import CurateError, UsageError
@@ -53,6 +53,7 @@ class Corpus:
     document: str | None = None
     chunk_bytes: int = 16 << 20
     max_expand: int = MAX_EXPAND
+    most: int = MAX_DOCUMENT_BYTES  # of a document in a text file
     all_columns: bool = False  # of tables: for writing
     streams: dict[int, PlainBytes | Stream] = field(default_factory=dict)
     wanted: dict[int, Wanted | None] = field(default_factory=dict)
@@ -98,7 +99,7 @@ class Corpus:
         peeked = _Peeked(stream)
         if self._is_text(item, peeked.head):
             self.wanted[index] = _TEXT
-            for plain in plain_pieces(peeked, self.document or "file", self.chunk_bytes, item.name):
+            for plain in plain_pieces(peeked, self.document or "file", self.chunk_bytes, item.name, self.most):
                 yield Part(index, done + stream.size, len(plain.data), 0, plain, _TEXT)
             return
         pieces = records.pieces(cast(PlainBytes, peeked), self.chunk_bytes)
@@ -146,6 +147,11 @@ class Corpus:
         return self.wanted[index] or _TEXT
 
 
+def bytes_of(bundle: Sequence[Part]) -> int:
+    """Return the bytes that the parts of a bundle hold."""
+    return sum(part.size for part in bundle)
+
+
 def bundled(parts: Iterable[Part], chunk_bytes: int) -> Iterator[list[Part]]:
     """Yield parts in bundles of about `chunk_bytes`."""
     bundle: list[Part] = []
@@ -167,13 +173,14 @@ def open_corpus(
     document: str | None = None,
     chunk_bytes: int = 16 << 20,
     max_expand: int = MAX_EXPAND,
+    most: int = MAX_DOCUMENT_BYTES,
     keep_stdin: Path | None = None,
 ) -> Corpus:
     """Return the corpus that `inputs` name: files, directories, globs, URLs, "-", hub ids or Python objects.
 
     `columns` hold the text (none: they are found), `document` is the unit of text files, `max_expand` is as in
-    `PlainBytes`, `keep_stdin` names the file that stdin is copied to, so that it can be read again. Raises UsageError
-    where nothing is there.
+    `PlainBytes`, a text document of over `most` bytes is an error when it is read, `keep_stdin` names the file that
+    stdin is copied to, so that it can be read again. Raises UsageError where nothing is there.
     """
     remote = [given for given in inputs if _is_remote(given)]
     items, notes = resolve([given for given in inputs if not _is_remote(given)], TEXT_SUFFIXES)
@@ -183,7 +190,7 @@ def open_corpus(
         raise UsageError("no input", "Name a file, a directory, a glob, a URL, a Hugging Face id, or - for stdin")
     if keep_stdin is not None:
         items = [_kept(item, keep_stdin) if item.kind == "stdin" else item for item in items]
-    return Corpus(items, notes, columns, document, chunk_bytes, max_expand)
+    return Corpus(items, notes, columns, document, chunk_bytes, max_expand, most)
 
 
 def _kept(item: Input, path: Path) -> Input:

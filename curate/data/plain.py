@@ -2,7 +2,8 @@
 
 Bytes that are no UTF-8 are read as U+FFFD and counted: a text in an old encoding is better counted roughly and said to
 be damaged than left out. Blank lines are no documents; a file of 0 bytes is an empty one. A document is held whole and
-takes several times its size, so one of over 1 GB is an error, and a line without an end too.
+takes many times its size, so one of over 1 GB, or of more than memory has room for, is an error, and a line without an
+end too.
 """
 
 from __future__ import annotations
@@ -35,19 +36,24 @@ class Plain(NamedTuple):
     unit: str
 
 
-def plain_pieces(blocks: Iterable[bytes], unit: str, chunk_bytes: int, name: str) -> Iterator[Plain]:
+def plain_pieces(
+    blocks: Iterable[bytes], unit: str, chunk_bytes: int, name: str, most: int = MAX_DOCUMENT_BYTES
+) -> Iterator[Plain]:
     """Cut a text into pieces of whole documents, of about `chunk_bytes` where the documents allow it.
 
-    Raises CurateError for a document that is too large; `name` is that of the file.
+    Raises CurateError for a document of over `most` bytes; `name` is that of the file.
     """
     line, offset, parts, size = 1, 0, [b""], 0
     for block in blocks:
         parts.append(block)
         size += len(block)
-        if len(parts[0]) + size > MAX_DOCUMENT_BYTES:
+        if len(parts[0]) + size > max(most, 2 * chunk_bytes):
+            more = (
+                "Or split the file." if most >= MAX_DOCUMENT_BYTES else "Or raise --memory: 1GB and 20 times its size."
+            )
             raise CurateError(
-                f"{name}: a document of over {MAX_DOCUMENT_BYTES:,} bytes, from line {line} on",
-                "Say what is a document there: --document line, or paragraph. Or split the file.",
+                f"{name}: a document of over {most:,} bytes, from line {line} on",
+                f"Say what is a document there: --document line, or paragraph. {more}",
             )
         if unit == "file" or size < chunk_bytes:
             continue
@@ -76,18 +82,30 @@ def from_plain(plain: Plain) -> tuple[Found, np.ndarray, np.ndarray]:
     else:
         pattern = _LINE if plain.unit == "line" else _PARAGRAPH
         spans = [match.span() for match in pattern.finditer(plain.data, start) if not match[0].isspace()]
-    texts, damaged = [], 0
-    for first, last in spans:
-        raw = plain.data[first:last] if plain.unit == "file" else plain.data[first:last].rstrip(b"\r\n")
-        try:
-            texts.append(raw.decode())
-        except UnicodeDecodeError:
-            texts.append(raw.decode("utf-8", "replace"))
-            damaged += 1
+    raw = [plain.data[first:last] for first, last in spans]
+    text, damaged = _decoded(raw if plain.unit == "file" else [line.rstrip(b"\r\n") for line in raw])
     starts = np.array([first for first, _ in spans], dtype=np.int64)
-    newlines = np.flatnonzero(np.frombuffer(plain.data, dtype=np.uint8) == ord("\n"))
-    lines = plain.line + np.searchsorted(newlines, starts)
-    text = pl.Series("text", texts, dtype=pl.String)
-    ids = pl.Series("id", [None] * len(texts), dtype=pl.String)
+    lines = np.full(len(starts), plain.line)
+    if plain.unit != "file":
+        newlines = np.flatnonzero(np.frombuffer(plain.data, dtype=np.uint8) == ord("\n"))
+        lines += np.searchsorted(newlines, starts)
+    ids = pl.Series("id", [None] * len(text), dtype=pl.String)
     mended = Counter({"utf8": damaged} if damaged else {})
-    return Found(np.arange(len(texts)), ids, text, [], mended), lines, plain.offset + starts
+    return Found(np.arange(len(text)), ids, text, [], mended), lines, plain.offset + starts
+
+
+def _decoded(raw: list[bytes]) -> tuple[pl.Series, int]:
+    """Return the texts, and how many of them are no UTF-8; a string of Python's takes up to four times their size."""
+    try:
+        return pl.Series("text", raw, dtype=pl.Binary).cast(pl.String), 0
+    except pl.exceptions.PolarsError:
+        texts = [text.decode("utf-8", "replace") for text in raw]
+        return pl.Series("text", texts, dtype=pl.String), sum(not _is_utf8(text) for text in raw)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -17,20 +17,34 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_threads(fn: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Yield `fn(item)` for each item, in input order, computed by `workers` threads; one item more than that waits."""
+def map_threads(
+    fn: Callable[[T], R], items: Iterable[T], workers: int, size: Callable[[T], int] = lambda _: 0, most: int = 0
+) -> Iterator[R]:
+    """Yield `fn(item)` for each item, in input order, computed by `workers` threads; one item more than that waits.
+
+    Items of over `most` by `size` together are not in work at once: where they are large, fewer are.
+    """
     if workers == 1:
         yield from map(fn, items)
         return
-    pending: deque[Future[R]] = deque()
+    pending: deque[tuple[int, Future[R]]] = deque()
+    used = 0
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
-                pending.append(pool.submit(fn, item))
+                more = size(item)
+                while pending and used + more > most:
+                    done, result = pending.popleft()
+                    yield result.result()
+                    used -= done
+                pending.append((more, pool.submit(fn, item)))
+                used += more
                 if len(pending) > workers:
-                    yield pending.popleft().result()
+                    done, result = pending.popleft()
+                    yield result.result()
+                    used -= done
             while pending:
-                yield pending.popleft().result()
+                yield pending.popleft()[1].result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

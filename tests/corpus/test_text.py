@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.corpus import text as text_module
 from curate.corpus.text import (
     CLASS_SHIFT,
     DROP,
@@ -94,10 +95,17 @@ def test_buffers_of_slices_nulls_and_nothing():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.text(st.sampled_from("aé\u0301\u0316か\u3099ᄀ\u1161\u11a8한क\u093c\u094d.\u212b")), max_size=6))
-def test_normal_form_c(texts):
-    """Every text comes out as `unicodedata` puts it, those that are in normal form C already untouched."""
-    data, offsets = normal_form_c(*buffers(pl.Series(texts, dtype=pl.String)))
+@given(
+    st.lists(st.text(st.sampled_from("aé\u0301\u0316か\u3099ᄀ\u1161\u11a8한क\u093c\u094d.\u212b")), max_size=6),
+    st.sampled_from([1, 3, 8, 1 << 20]),
+)
+def test_normal_form_c(texts, piece):
+    """Every text comes out as `unicodedata` puts it, in pieces of any size; those in that form already untouched."""
+    before, text_module._PIECE = text_module._PIECE, piece
+    try:
+        data, offsets = normal_form_c(*buffers(pl.Series(texts, dtype=pl.String)))
+    finally:
+        text_module._PIECE = before
     got = [data[a:b].tobytes().decode() for a, b in pairwise(offsets)]
     assert got == [unicodedata.normalize("NFC", text) for text in texts]
 

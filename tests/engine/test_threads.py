@@ -36,6 +36,27 @@ def test_few_items_are_taken_in_advance():
     results.close()
 
 
+def test_large_items_are_worked_on_one_after_the_other():
+    """What is in work together has no more bytes than allowed, unless it is one item; small ones go side by side."""
+    lock, at_work, most, together = threading.Lock(), 0, 0, 0
+    sizes = [1, 1, 1, 9, 9, 2, 30, 1, 1, 5, 5, 5, 1]
+
+    def work(size: int) -> int:
+        nonlocal at_work, most, together
+        with lock:
+            at_work += size
+            most = max(most, at_work if at_work > size else 0)
+            together += at_work > size
+        time.sleep(0.02)
+        with lock:
+            at_work -= size
+        return size
+
+    assert list(map_threads(work, sizes, 3, lambda size: size, 10)) == sizes
+    assert most <= 10
+    assert together >= 3
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_an_error_of_the_function_comes_out(workers):
     """The first error stops the work."""
