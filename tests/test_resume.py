@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
@@ -23,6 +24,7 @@ from curate.data.lock import drop_lock, take_lock
 from curate.data.manifest import OutputDirectory
 from curate.data.sources import Extract
 from curate.data.sources._output import OutputFile
+from curate.data.tokenizer import Tokenizer, Verified
 from curate.errors import AlreadyFinished, UsageError
 from curate.face import run
 from curate.sft import coverage
@@ -232,6 +234,14 @@ def test_a_count_goes_on_from_every_chunk(dedup, spare, place, monkeypatch):
     assert files(before) == wanted
 
 
+def _change(corpus):
+    """Give a file other texts, and leave its size and time."""
+    before = os.stat(corpus)
+    records = Path(corpus).read_bytes().splitlines(keepends=True)
+    Path(corpus).write_bytes(b"".join([*records[1:], records[0].swapcase()]))
+    os.utime(corpus, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 @pytest.mark.parametrize("dedup", COUNTS)
 def test_a_text_that_changed_within_its_size_and_time_is_told(dedup, place, capsys, monkeypatch):
     """What was kept of another text is not mixed with this one."""
@@ -241,13 +251,41 @@ def test_a_text_that_changed_within_its_size_and_time_is_told(dedup, place, caps
     with monkeypatch.context() as patch:
         patch.setattr("curate.corpus.result.TokenReport.write_into", _interrupt)
         assert run(app, arguments) == 130
-    corpus = Path("corpus.jsonl")
-    before = corpus.stat()
-    records = corpus.read_bytes().splitlines(keepends=True)
-    corpus.write_bytes(b"".join([*records[1:], records[0]]))
-    os.utime(corpus, ns=(before.st_atime_ns, before.st_mtime_ns))
+    _change("corpus.jsonl")
     assert run(app, [*arguments, "--resume"]) == 2
     assert "the input has changed since, though neither its size nor its time has" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changed", ["corpus.jsonl", "earlier.jsonl"])
+def test_clusters_and_lines_of_other_texts_are_not_taken(changed, place, monkeypatch):
+    """Where chunks are cut elsewhere, and measured again, clusters and lines are those of the texts that were read."""
+    records = [orjson.loads(line) for line in Path("corpus.jsonl").read_bytes().splitlines()]
+    _write_lines("earlier.jsonl", [{"text": record["text"].replace("ka", "KA")} for record in records[::3]])
+    arguments = ["tokens", "corpus.jsonl", *COUNTS["near"], "--against", "earlier.jsonl", "--out", "out"]
+    before = set(os.listdir())
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    with monkeypatch.context() as patch:
+        patch.setattr("curate.corpus.result.TokenReport.write_into", _interrupt)
+        assert run(app, [*arguments, "--chunk-size", "8KB"]) == 130
+    _change(changed)
+    assert run(app, [*arguments, "--chunk-size", "9KB", "--resume"]) == 0
+    resumed = files(before)
+    shutil.rmtree("out")
+    assert run(app, [*arguments, "--chunk-size", "9KB"]) == 0
+    assert files(before) == resumed
+
+
+def test_chunks_on_which_engines_differ_are_counted_again(place, monkeypatch):
+    """A run that goes on sees for itself that the fast engine differs, and leaves all to the reference."""
+    arguments = ["tokens", "corpus.jsonl", *COUNTS["near"], "--chunk-size", "8KB", "--out", "out"]
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    monkeypatch.setattr("curate.corpus.result.TokenReport.write_into", _interrupt)
+    count = Tokenizer.count_verified
+    monkeypatch.setattr(
+        Tokenizer, "count_verified", lambda self, texts: (count(self, texts)[0], Verified(documents=1, mismatches=1))
+    )
+    run(app, arguments)
+    assert not {name for name in _pieces(Path(".out.checkpoint")) if name.startswith("scan-") and "rest" not in name}
 
 
 @pytest.mark.parametrize(
@@ -345,11 +383,61 @@ def test_a_damaged_piece_is_computed_again(damage, interrupted):
 def test_a_disk_that_takes_no_pieces_ends_the_keeping_alone(place, capsys, monkeypatch):
     """The run goes on, says so, and leaves the room to its result."""
     monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
-    full = open("/dev/full", "wb")  # noqa: SIM115  (the checkpoint closes it)
     append = checkpoint.append
-    monkeypatch.setattr(checkpoint, "append", lambda _, *piece: append(full, *piece))
+
+    def on_a_full_disk(_, *piece):
+        with open("/dev/full", "wb") as file:
+            return append(file, *piece)
+
+    monkeypatch.setattr(checkpoint, "append", on_a_full_disk)
     assert run(app, _select()) == 0
     assert "nothing is kept for --resume any more: No space left" in capsys.readouterr().err
+
+
+def test_what_was_kept_gives_its_room_back(tmp_path, monkeypatch):
+    """Once a disk is full no file of pieces stays open or counts, whichever thread was writing one."""
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    kept = checkpoint.Checkpoint(tmp_path / "kept", {"a": 1})
+    kept.begin(resume=False)
+    kept.once("before", int)
+    append, opened = checkpoint.append, []
+
+    def slow(file, name, piece):
+        opened.append(file)
+        place = append(file, name, piece)
+        kept._give_up(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        return place
+
+    monkeypatch.setattr(checkpoint, "append", slow)
+    kept.once("slow", int)
+    kept.once("after", int)
+    assert opened
+    assert all(file.closed for file in opened)
+    assert kept.count() == 0
+    kept.end(keep=True)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_threads_and_runs_share_a_checkpoint(tmp_path, monkeypatch):
+    """Pieces that many threads keep, in run after run, are all there, each as it was, and none is computed twice."""
+    import numpy as np
+
+    monkeypatch.setattr(checkpoint, "_SHARE", 1e9)
+    computed, size = [], 0
+    for number in range(1, 4):
+        kept = checkpoint.Checkpoint(tmp_path / "kept", {"a": 1})
+        kept.begin(resume=number > 1)
+        assert kept.count() == size
+
+        def once(i, kept=kept):
+            return kept.once(f"p{i}", lambda: (computed.append(i), np.full(5000 + i, i))[1])
+
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(once, range(60 * number)))
+        assert all((array == i).all() and len(array) == 5000 + i for i, array in enumerate(found))
+        size = kept.count()
+        kept.end(keep=True)
+    assert sorted(computed) == list(range(180))
 
 
 def test_the_first_fault_is_the_one_that_is_told(tmp_path, monkeypatch):
@@ -378,10 +466,10 @@ def test_keeping_has_a_budget(tmp_path):
 
     kept = checkpoint.Checkpoint(tmp_path / "kept", {"a": 1})
     kept.begin(resume=False)
+    kept.once("small", int)
     kept.once("large", lambda: np.zeros(10_000_000))
     kept.once("medium, to spare", lambda: np.zeros(2_100_000), spare=True)
     kept.once("medium", lambda: np.zeros(2_100_000))
-    kept.once("small", lambda: time.sleep(0.3))
     kept.end(keep=True)
     assert _pieces(tmp_path / "kept") == {"medium", "small"}
 

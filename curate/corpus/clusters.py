@@ -206,10 +206,17 @@ def _buckets(keys: U64, documents: U32, rank: U32, active: Bool) -> tuple[U32, I
     """Return the ranks that share a key, ascending, bucket after bucket, and where buckets start and end."""
     shared = in_runs(keys)
     shared[shared] = active[documents[shared]]
-    keys, ranks = keys[shared], rank[documents[shared]]
-    order = np.lexsort((ranks, keys))
-    keys, ranks = keys[order], ranks[order]
-    edges = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]]).astype(np.int64)
+    keys = keys[shared]
+    fresh = np.ones(len(keys), np.bool_)
+    fresh[1:] = keys[1:] != keys[:-1]
+    packed = np.cumsum(fresh, dtype=np.uint64)  # the number of its key and its rank: sorted in place, in few bytes
+    del keys, fresh
+    packed <<= np.uint64(32)
+    packed |= rank[documents[shared]]
+    packed.sort()
+    ranks = packed.astype(np.uint32)
+    packed >>= np.uint64(32)
+    edges = np.concatenate([[0], np.flatnonzero(packed[1:] != packed[:-1]) + 1, [len(packed)]]).astype(np.int64)
     several = np.diff(edges) > 1
     return ranks, edges[:-1][several], edges[1:][several]
 

@@ -110,7 +110,7 @@ def _count(inputs: Any, config: TokensConfig, stages: Stages, place: Path | None
     if lines is not None and config.drop_lines and tokenizers:
         with stages("recount"):
             again = partial(recount, corpus, found, dropped, tokenizers[0], config.eos, config.workers)
-            tokens = stages.kept.once("recount", again)
+            tokens = stages.kept.once(f"recount-{levels.digest}", again)
             lines = replace(lines, tokens=tokens, left=int(tokens.sum(where=levels.distinct)))
     found.lines = found.paragraphs = None
     give_back()

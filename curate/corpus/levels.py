@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ from curate.corpus.measure import SHORT_LINE
 from curate.corpus.scan import Scan
 from curate.corpus.sources import groups
 from curate.corpus.spill import in_runs
+from curate.corpus.table import DocumentTable
 from curate.corpus.text import I32, I64, U32, U64, Bool
 from curate.data.checkpoint import Checkpoint
 from curate.errors import UsageError
@@ -42,7 +45,7 @@ class Levels:
     `reason` uint8 (n): an index into REASONS. `cluster` int32 (n): the number of its cluster, -1 for none.
     `sizes` int64 (clusters): documents of each. `survivors` int64 (clusters): the document kept, -1 where it is one of
     --against. `rank` uint32 (n): the place of each document, 0 is the one to keep. `earlier_kept` bool: which of
-    --against stay.
+    --against stay. `digest` tells the texts, and their order, from others.
     """
 
     reason: npt.NDArray[np.uint8]
@@ -52,6 +55,7 @@ class Levels:
     rank: U32
     comparisons: dict[str, int]
     earlier_kept: Bool
+    digest: str = ""
 
     @property
     def kept(self) -> Bool:
@@ -93,7 +97,8 @@ def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], wo
     order = _best_first(found, sources, prefer)
     if found.base:  # those of --against stay
         order = np.concatenate((np.arange(found.base, dtype=np.uint32), order + np.uint32(found.base)))
-    clusters = Clusters(**kept.once("clusters", partial(_clusters, found.index, order, workers)))
+    digest = _digest(found.index, found.table, order)
+    clusters = Clusters(**kept.once(f"clusters-{digest}", partial(_clusters, found.index, order, workers)))
     order = order[found.base :] - np.uint32(found.base)
     stay, mine = clusters.kept, slice(found.base, None)
     reason[~stay[mine] & (reason == KEPT)] = NEAR
@@ -107,7 +112,16 @@ def find_levels(found: Scan, sources: Sequence[str], prefer: tuple[str, ...], wo
         "candidates": clusters.candidates, "merged": clusters.merged, "false": clusters.false,
         "unchecked": clusters.unchecked,
     }  # fmt: skip
-    return Levels(reason, cluster, sizes, survivors, rank, comparisons, stay[: found.base])
+    return Levels(reason, cluster, sizes, survivors, rank, comparisons, stay[: found.base], digest)
+
+
+def _digest(index: DuplicateIndex, table: DocumentTable, order: U32) -> str:
+    """Return a checksum: what was kept of other texts, within one size and time, is not found under its name."""
+    keys = (table.read("text_key", first, last) for first, last in table.blocks())
+    crc = 0
+    for array in chain([order], keys, index.exact.blocks()):
+        crc = crc32(np.ascontiguousarray(array).data, crc)
+    return f"{crc:08x}"
 
 
 def _clusters(index: DuplicateIndex, order: U32, workers: int) -> dict[str, Any]:
@@ -181,7 +195,7 @@ def _repetition(
 ) -> tuple[Repetition, Repeated]:
     table = found.table
     alive = levels.distinct
-    repeated = Repeated(**kept.once(f"{what}s", lambda: vars(index.repeated(levels.rank, alive))))
+    repeated = Repeated(**kept.once(f"{what}s-{levels.digest}", lambda: vars(index.repeated(levels.rank, alive))))
     count = of = size = left = 0
     for first, last in table.blocks():
         starts, distinct = repeated.offsets[first : last + 1], alive[first:last]

@@ -43,6 +43,8 @@ def save_index(index: DuplicateIndex, directory: Path, kept: Bool) -> None:
 
         for part in index.records.partitions(those_kept):
             keys, documents = those_kept(*part)
+            order = np.lexsort((documents, keys))  # those of one key come in no particular order
+            keys, documents = keys[order], documents[order]
             keys.tofile(files["keys"])
             number[documents].tofile(files["documents"])
         for start in range(0, len(rows), _ROWS):

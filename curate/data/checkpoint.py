@@ -175,7 +175,8 @@ class Checkpoint:
         """
         if self._pieces is None:
             return compute()
-        found = read(self._places[name]) if name in self._places else None
+        place = self._places.get(name)
+        found = None if place is None else read(place)
         if found is not None:
             return found[0]
         start = time.perf_counter()
@@ -198,7 +199,8 @@ class Checkpoint:
             self._give_up(error)
             return
         with self._lock:
-            self._places[name] = place
+            if self.fault is None:
+                self._places[name] = place
             self._writing += time.perf_counter() - start
             self._written += piece.size
 
@@ -217,7 +219,10 @@ class Checkpoint:
                 file.close()
             raise
         with self._lock:
-            self._idle.append(file)
+            if self.fault is None:
+                self._idle.append(file)
+                return place
+        file.close()  # given up meanwhile, and a file that is open keeps its room
         return place
 
     def _give_up(self, error: OSError) -> None:

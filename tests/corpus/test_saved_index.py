@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import numpy as np
 import polars as pl
@@ -87,3 +88,23 @@ def test_an_index_that_does_not_fit(saved, tmp_path):
         file.write(b"1234")
     with pytest.raises(CurateError, match=r"shingles\.bin has"):
         load_index(DuplicateIndex(DEFAULTS), saved)
+
+
+def test_the_bytes_do_not_depend_on_memory(tmp_path):
+    """Documents that share a key are written in their order, whatever was on disk and how often it was sorted."""
+    parameters = MinHashParameters(ngram=1, bands=4, rows=1, threshold=1.0)
+    draw = random.Random(0)
+    texts = pl.Series([" ".join(draw.choices([f"w{i}" for i in range(40)], k=12)) for _ in range(400)])
+    written = []
+    for memory, times in ((0, 1), (5_000, 1), (1 << 30, 1), (1 << 30, 2)):
+        index = DuplicateIndex(parameters, memory=memory)
+        for start in range(0, len(texts), 60):
+            index.add(sign(*buffers(texts[start : start + 60]), parameters))
+        for _ in range(times):
+            kept = index.clusters().kept
+        directory = tmp_path / str(len(written))
+        directory.mkdir()
+        save_index(index, directory, kept)
+        written.append({path.name: path.read_bytes() for path in directory.iterdir()})
+    assert written[0] == written[1] == written[2] == written[3]
+    assert kept.sum() > 350
