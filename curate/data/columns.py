@@ -6,7 +6,7 @@ Decisions:
   first of equal keys. So a chunk that it refuses is cut down to the lines that it reads, and a row of doubtful look is
   read again by `records.parse`. Which of the two reads a line depends on the line alone, never on its neighbours.
 - A document is unreadable when its text is missing, null or no text (a number, a list): nothing is made up.
-- An id is the record's own `id`, as text; null where it has none.
+- An id is the record's own `id`, as text; null where it has none. 5.0 is 5.
 - The columns of the text are those asked for, or found in the first records: a usual name, an instruction shape (the
   turns joined), or else the column with the longest texts. What was found is said.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -34,7 +35,9 @@ JOINT = "\n\n"  # between the columns or turns of one document
 
 # What polars writes for values that are no text; half a surrogate pair is a null character to it.
 _NO_TEXT = r"^(?:-?[0-9][0-9.eE+-]*|true|false)$|^[\[{]"
-_NO_ID = r"^-?[0-9]{19,}$|^-?[0-9]*[.eE][0-9.eE+-]*$|^[\[{]"
+_NO_ID = r"^-?[0-9]{19,}$|^-0$|^-?[0-9]*[.eE][0-9.eE+-]*$|^[\[{]"
+
+_WHOLE = 1e18  # longer numbers are read again: `_NO_ID`
 
 _PACKED = (b"\x1f", b"x", b"(")  # as gzip, zlib and zstd begin: polars would unpack it, without a bound; no object does
 
@@ -266,6 +269,8 @@ def text_of(record: Any, wanted: Wanted) -> str:
 def _id(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value if value is None else _writable(value)
+    if isinstance(value, float) and abs(value) < _WHOLE and value.is_integer():
+        return f"{Decimal(repr(value or 0.0)):f}".removesuffix(".0")  # as polars writes it
     return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 

@@ -90,6 +90,25 @@ def test_what_is_kept_of_a_fault_does_not_depend_on_chunks(tmp_path):
     assert len(whole.unreadable["text"][0]) > 2_000
 
 
+_NUMBERS = {
+    "0.0": "0", "-0.0": "0", "-0": "0", "5.0": "5", "5e0": "5", "1E5": "100000", "-12.0": "-12", "1e16": "1" + 16 * "0",
+    "123456789012345678.0": "123456789012345680", "1e17": "1" + 17 * "0", "1e18": "1e+18", "1.5": "1.5", "1e-7": "1e-7",
+    "999999999999999999": "999999999999999999", "12345678901234567890": "12345678901234567890", "1e30": "1e+30",
+    "0.1": "0.1", "144115188075855872.0": "144115188075855870",
+    "true": "true", "null": None, "[1.0]": "[1.0]", '"5.0"': "5.0", '"-0"': "-0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("chunk", [1, 64, 1 << 20])
+@pytest.mark.parametrize("before", ["", "{}\n"])
+def test_an_id_that_is_a_number_does_not_depend_on_chunks(tmp_path, chunk, before):
+    """Whole chunks are read by another library than single lines, which wrote 0.0 otherwise."""
+    path = tmp_path / "x.jsonl"
+    path.write_text(before + "".join(f'{{"text": "a", "id": {number}}}\n' for number in _NUMBERS))
+    read = [read_parts(bundle).frame for bundle in open_corpus([path], chunk_bytes=chunk).bundles()]
+    assert pl.concat(read)["id"].to_list() == list(_NUMBERS.values())
+
+
 @pytest.mark.parametrize(
     "text",
     [
