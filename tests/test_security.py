@@ -98,7 +98,17 @@ def test_a_document_without_an_end(tmp_path):
     for unit in ("file", "line", "paragraph"):
         with pytest.raises(CurateError, match="over 1,048,576 bytes") as caught:
             list(open_corpus([path], document=unit, chunk_bytes=1 << 16, most=1 << 20).bundles())
-        assert "--document line" in caught.value.hint
+        assert ("--document line" in caught.value.hint) == (unit != "line")
+
+
+def test_a_document_that_fits_is_not_refused(tmp_path):
+    """What stands before it, and how the file is cut, do not count, but a document of over `most` bytes."""
+    path = tmp_path / "long.txt"
+    for unit, end in (("line", b"\n"), ("paragraph", b"\n\n")):
+        path.write_bytes(b"short" + end + b"x" * 100_000 + end + b"short" + end)
+        for chunk in (1000, 50_000, 99_999, 1 << 20):
+            found = list(open_corpus([path], document=unit, chunk_bytes=chunk, most=101_000 + chunk).bundles())
+            assert sum(part.size for bundle in found for part in bundle) == path.stat().st_size
 
 
 def test_a_document_that_memory_has_no_room_for(tmp_path, capsys):
@@ -112,6 +122,9 @@ def test_a_document_that_memory_has_no_room_for(tmp_path, capsys):
     assert "--document line" in said and "--memory" in said  # noqa: PT018
     assert run(app, [*command, "1GB", "--document", "line"]) == 0
     assert run(app, [*command, "2GB"]) == 0
+    (tmp_path / "a.txt").write_bytes(b"a text that comes first")
+    with pytest.raises(CurateError, match=r"log\.txt: a document of over"):  # before anything is read
+        open_corpus([tmp_path], most=1 << 20)
 
 
 def test_bombs_are_told_by_every_command(tmp_path, capsys):

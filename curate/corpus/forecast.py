@@ -27,10 +27,14 @@ PROBE = 0.01
 
 
 class Budget(NamedTuple):
-    """Bytes of memory for each step; what is beyond goes to disk. `document`: what one document may have."""
+    """Bytes of memory for each step; what is beyond goes to disk.
+
+    `document` is what one document may have, `at_work` what chunks may have that are worked on together.
+    """
 
     chunk: int
     document: int
+    at_work: int
     duplicates: int
     lines: int
 
@@ -40,7 +44,9 @@ def budget(memory: int | None, chunk: int | None, workers: int) -> Budget:
     total = memory or machine_bytes() // 2
     left = max(total - FIXED_BYTES, 64 << 20)
     chunk = chunk or min(4 << 20, max(1 << 20, left // (16 * workers)))
-    return Budget(chunk, min(left // DOCUMENT_TIMES, MAX_DOCUMENT_BYTES), left // 2, left // 4)
+    document = min(left // DOCUMENT_TIMES, MAX_DOCUMENT_BYTES)
+    usual = 2 * (workers + 1) * chunk  # a chunk ends with the record that fills it
+    return Budget(chunk, document, max(document, usual), left // 2, left // 4)
 
 
 class Forecast(NamedTuple):

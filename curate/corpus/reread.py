@@ -53,7 +53,11 @@ def reread(
         return
     numbered = zip(ahead(again.bundles(), 1), documents, strict=False)
     yield from map_threads(
-        lambda pair: work(pair[0], fate(pair[1])), numbered, workers, lambda pair: bytes_of(pair[0]), corpus.most
+        lambda pair: work(pair[0], fate(pair[1])),
+        numbered,
+        workers,
+        lambda pair: bytes_of(pair[0]),
+        max(corpus.most, 2 * (workers + 1) * corpus.chunk_bytes),
     )
     for index, stream in corpus.streams.items():
         if index not in again.streams or again.streams[index].sha256 != stream.sha256:

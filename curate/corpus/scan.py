@@ -28,6 +28,8 @@ from curate.engine import LOCAL
 from curate.engine.threads import ahead, map_threads
 from curate.report.progress import Stages
 
+CHECK_BYTES = 32 << 20  # of documents that are held, at most, while the tokenizers are compared
+
 
 @dataclass
 class Scan:
@@ -78,7 +80,7 @@ def scan(
         bundles = _checked(ahead(corpus.bundles(), 1), measure, found)
         work = kept_measure(measure, stages.kept)
         results = map_threads(
-            work, enumerate(bundles), config.workers, lambda numbered: bytes_of(numbered[1]), plan.document
+            work, enumerate(bundles), config.workers, lambda numbered: bytes_of(numbered[1]), plan.at_work
         )
     else:
         holding = _holding(found, size_of(corpus), config, plan, directory)
@@ -106,16 +108,22 @@ def _holding(found: Scan, size: int, config: TokensConfig, plan: Budget, directo
 
 def _checked(bundles: Iterator[list[Part]], measure: Measure, found: Scan) -> Iterator[list[Part]]:
     """Yield the bundles, once the tokenizers were compared with their references on the first documents."""
-    held, texts, count = [], [], 0
+    held: list[list[Part]] = []
+    texts: list[str] = []
+    size = 0
     for bundle in bundles if measure.tokenizers else ():
         held.append(bundle)
-        texts.append(read_parts(bundle).frame["text"].head(CHECK_DOCUMENTS).str.head(CHECK_CHARACTERS))
-        count += len(texts[-1])
-        if count >= CHECK_DOCUMENTS:
+        text = read_parts(bundle).frame["text"].head(CHECK_DOCUMENTS)
+        heads = text.str.head(CHECK_CHARACTERS).to_list()  # a column would keep the whole texts
+        for head, length in zip(heads, text.str.len_bytes().to_list(), strict=True):
+            if len(texts) < CHECK_DOCUMENTS and size < CHECK_BYTES:  # whatever a bundle holds
+                texts.append(head)
+                size += length
+        if len(texts) >= CHECK_DOCUMENTS or size >= CHECK_BYTES:
             break
     for number, tokenizer in enumerate(measure.tokenizers):
         if texts:
-            found.verified[number] += tokenizer.check(pl.concat(texts))
+            found.verified[number] += tokenizer.check(pl.Series("text", texts, dtype=pl.String))
     yield from chain(held, bundles)
 
 

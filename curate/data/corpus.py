@@ -30,7 +30,7 @@ from curate.data.columns import SAMPLE, Wanted, find_columns
 from curate.data.documents import Part
 from curate.data.files import DATA_SUFFIXES, MAGIC_BYTES, TABLE_SUFFIXES, Input, PlainBytes, Stream, packing, resolve
 from curate.data.manifest import MANIFEST
-from curate.data.plain import MAX_DOCUMENT_BYTES, plain_pieces
+from curate.data.plain import MAX_DOCUMENT_BYTES, plain_pieces, too_large
 from curate.data.records import Piece, Unparsable
 from curate.data.tables import TABLES, table_slices
 from curate.errors import CurateError, UsageError
@@ -179,8 +179,8 @@ def open_corpus(
     """Return the corpus that `inputs` name: files, directories, globs, URLs, "-", hub ids or Python objects.
 
     `columns` hold the text (none: they are found), `document` is the unit of text files, `max_expand` is as in
-    `PlainBytes`, a text document of over `most` bytes is an error when it is read, `keep_stdin` names the file that
-    stdin is copied to, so that it can be read again. Raises UsageError where nothing is there.
+    `PlainBytes`, a text document of over `most` bytes is an error, `keep_stdin` names the file that stdin is copied to,
+    so that it can be read again. Raises UsageError where nothing is there, CurateError for a text that is too large.
     """
     remote = [given for given in inputs if _is_remote(given)]
     items, notes = resolve([given for given in inputs if not _is_remote(given)], TEXT_SUFFIXES)
@@ -190,6 +190,10 @@ def open_corpus(
         raise UsageError("no input", "Name a file, a directory, a glob, a URL, a Hugging Face id, or - for stdin")
     if keep_stdin is not None:
         items = [_kept(item, keep_stdin) if item.kind == "stdin" else item for item in items]
+    for item in items:  # those whose size is known are told before hours of reading
+        text = item.kind == "file" and document in (None, "file") and item.name.endswith(TEXT_SUFFIXES)
+        if text and Path(item.value).stat().st_size > most:
+            raise too_large(item.name, 1, "file", most)
     return Corpus(items, notes, columns, document, chunk_bytes, max_expand, most)
 
 

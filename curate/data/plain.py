@@ -43,18 +43,13 @@ def plain_pieces(
 
     Raises CurateError for a document of over `most` bytes; `name` is that of the file.
     """
-    line, offset, parts, size = 1, 0, [b""], 0
+    line, offset, parts, size, held = 1, 0, [b""], 0, 0
     for block in blocks:
         parts.append(block)
         size += len(block)
-        if len(parts[0]) + size > max(most, 2 * chunk_bytes):
-            more = (
-                "Or split the file." if most >= MAX_DOCUMENT_BYTES else "Or raise --memory: 1GB and 20 times its size."
-            )
-            raise CurateError(
-                f"{name}: a document of over {most:,} bytes, from line {line} on",
-                f"Say what is a document there: --document line, or paragraph. {more}",
-            )
+        held += len(block)
+        if unit == "file" and held > most:
+            raise too_large(name, line, unit, most)
         if unit == "file" or size < chunk_bytes:
             continue
         data = b"".join(parts)
@@ -62,10 +57,23 @@ def plain_pieces(
         if cut > 0:
             yield Plain(line, offset, data[:cut], unit)
             line, offset = line + data.count(b"\n", 0, cut), offset + cut
-        parts, size = [data[cut:]], (len(data) - cut if cut else 0)  # without a cut: wait for as much again
+        held = len(data) - cut
+        if held > most:
+            raise too_large(name, line, unit, most)
+        parts, size = [data[cut:]], (held if cut else 0)  # without a cut: wait for as much again
     data = b"".join(parts)
     if data or unit == "file":
         yield Plain(line, offset, data, unit)
+
+
+def too_large(name: str, line: int, unit: str, most: int) -> CurateError:
+    """Build the error for a document of over `most` bytes that begins on `line`."""
+    smaller = {"file": "line, or paragraph", "paragraph": "line"}.get(unit)
+    told = [f"Say what is a document there: --document {smaller}."] if smaller else []
+    told.append(
+        "Split the file" + (", or raise --memory to 1GB and 20 times its size." if most < MAX_DOCUMENT_BYTES else ".")
+    )
+    return CurateError(f"{name}: a document of over {most:,} bytes, from line {line} on", " ".join(told))
 
 
 def _last_blank_line(data: bytes) -> int:

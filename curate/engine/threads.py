@@ -37,12 +37,14 @@ def map_threads(
                     done, result = pending.popleft()
                     yield result.result()
                     used -= done
+                    del result  # what it holds is the caller's now
                 pending.append((more, pool.submit(fn, item)))
                 used += more
                 if len(pending) > workers:
                     done, result = pending.popleft()
                     yield result.result()
                     used -= done
+                    del result
             while pending:
                 yield pending.popleft()[1].result()
         finally:

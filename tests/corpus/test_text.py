@@ -110,6 +110,15 @@ def test_normal_form_c(texts, piece):
     assert got == [unicodedata.normalize("NFC", text) for text in texts]
 
 
+@pytest.mark.parametrize("piece", [1, 2, 3, 4])
+@pytest.mark.parametrize("text", ["xa\u0301", "a\u0301a\u0301", "中a\u0301\u0316b", "e\u0301" * 5])
+def test_a_piece_ends_before_an_ascii_character(text, piece, monkeypatch):
+    """A mark stays with the letter before it."""
+    monkeypatch.setattr(text_module, "_PIECE", piece)
+    data, _ = normal_form_c(*buffers(pl.Series([text])))
+    assert data.tobytes().decode() == unicodedata.normalize("NFC", text)
+
+
 def test_normal_form_c_misses_no_code_point():
     """Each assigned code point, alone and after each kind of base, comes out in normal form C."""
     marks = [c for c in map(chr, range(0x110000)) if not 0xD800 <= ord(c) < 0xE000 and unicodedata.category(c) != "Cn"]
