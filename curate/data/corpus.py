@@ -192,8 +192,9 @@ def open_corpus(
         items = [_kept(item, keep_stdin) if item.kind == "stdin" else item for item in items]
     for item in items:  # those whose size is known are told before hours of reading
         text = item.kind == "file" and document in (None, "file") and item.name.endswith(TEXT_SUFFIXES)
-        if text and Path(item.value).stat().st_size > most:
-            raise too_large(item.name, 1, "file", most)
+        with suppress(OSError):  # told where it is read
+            if text and Path(item.value).stat().st_size > most:
+                raise too_large(item.name, 1, "file", most)
     return Corpus(items, notes, columns, document, chunk_bytes, max_expand, most)
 
 
