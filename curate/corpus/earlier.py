@@ -50,7 +50,9 @@ def add_earlier(index: DuplicateIndex, config: TokensConfig, measure: Measure, r
         most=room.document,
     )
     plain = replace(measure, tokenizers=(), names=False)
-    for measured in map_threads(plain, ahead(corpus.bundles(), 1), config.workers, bytes_of, room.at_work):
+    for measured in map_threads(
+        plain, ahead(corpus.bundles(), 1), config.workers, bytes_of, corpus.at_work(config.workers)
+    ):
         assert measured.signed is not None
         index.add(measured.signed)
 

@@ -19,22 +19,16 @@ from curate.errors import CurateError
 # Measured (benchmarks/tokens.py, two workers): libraries and a tokenizer 410 MB, its cache up to 256 MB, chunks 100 MB.
 FIXED_BYTES = 750 << 20
 DOCUMENT_BYTES = 35  # of memory, while clusters are formed and lines are looked up (benchmarks/documents.py)
-DOCUMENT_TIMES = (
-    20  # its bytes: 9 to 12 while it is measured and the next ones are read (benchmarks.md), beside the records
-)
+DOCUMENT_TIMES = 20  # its bytes: 9 to 12 while it is measured and the next are read (docs/benchmarks.md), and records
 LARGE_BYTES = 1 << 30  # corpora from here on get a forecast
 PROBE = 0.01
 
 
 class Budget(NamedTuple):
-    """Bytes of memory for each step; what is beyond goes to disk.
-
-    `document` is what one document may have, `at_work` what chunks may have that are worked on together.
-    """
+    """Bytes of memory for each step; what is beyond goes to disk. `document`: what one document may have."""
 
     chunk: int
     document: int
-    at_work: int
     duplicates: int
     lines: int
 
@@ -44,9 +38,7 @@ def budget(memory: int | None, chunk: int | None, workers: int) -> Budget:
     total = memory or machine_bytes() // 2
     left = max(total - FIXED_BYTES, 64 << 20)
     chunk = chunk or min(4 << 20, max(1 << 20, left // (16 * workers)))
-    document = min(left // DOCUMENT_TIMES, MAX_DOCUMENT_BYTES)
-    usual = 2 * (workers + 1) * chunk  # a chunk ends with the record that fills it
-    return Budget(chunk, document, max(document, usual), left // 2, left // 4)
+    return Budget(chunk, min(left // DOCUMENT_TIMES, MAX_DOCUMENT_BYTES), left // 2, left // 4)
 
 
 class Forecast(NamedTuple):

@@ -57,7 +57,7 @@ def reread(
         numbered,
         workers,
         lambda pair: bytes_of(pair[0]),
-        max(corpus.most, 2 * (workers + 1) * corpus.chunk_bytes),
+        corpus.at_work(workers),
     )
     for index, stream in corpus.streams.items():
         if index not in again.streams or again.streams[index].sha256 != stream.sha256:

@@ -80,7 +80,11 @@ def scan(
         bundles = _checked(ahead(corpus.bundles(), 1), measure, found)
         work = kept_measure(measure, stages.kept)
         results = map_threads(
-            work, enumerate(bundles), config.workers, lambda numbered: bytes_of(numbered[1]), plan.at_work
+            work,
+            enumerate(bundles),
+            config.workers,
+            lambda numbered: bytes_of(numbered[1]),
+            corpus.at_work(config.workers),
         )
     else:
         holding = _holding(found, size_of(corpus), config, plan, directory)

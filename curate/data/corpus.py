@@ -63,6 +63,10 @@ class Corpus:
         """Return the bytes of all files, None where they are not known."""
         return total_bytes(self.items)
 
+    def at_work(self, workers: int) -> int:
+        """Return how many bytes bundles may have that are worked on together: a large document's, or all usual ones."""
+        return max(self.most, 2 * (workers + 1) * self.chunk_bytes)  # a chunk ends with the record that fills it
+
     def bundles(self) -> Iterator[list[Part]]:
         """Yield the parts in bundles of about `chunk_bytes`, in order of sources and lines."""
         return bundled(self.parts(), self.chunk_bytes)

@@ -29,24 +29,25 @@ def map_threads(
         return
     pending: deque[tuple[int, Future[R]]] = deque()
     used = 0
+
+    def first() -> R:
+        nonlocal used
+        done, result = pending.popleft()
+        used -= done
+        return result.result()
+
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
                 more = size(item)
                 while pending and used + more > most:
-                    done, result = pending.popleft()
-                    yield result.result()
-                    used -= done
-                    del result  # what it holds is the caller's now
+                    yield first()
                 pending.append((more, pool.submit(fn, item)))
                 used += more
                 if len(pending) > workers:
-                    done, result = pending.popleft()
-                    yield result.result()
-                    used -= done
-                    del result
+                    yield first()
             while pending:
-                yield pending.popleft()[1].result()
+                yield first()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

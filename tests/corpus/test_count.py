@@ -378,7 +378,7 @@ def test_a_budget_of_memory_changes_nothing(tmp_path):
 
     path = write(tmp_path / "c.jsonl", planted(documents=600))
     roomy = stable(count_tokens(path, tokenizer="none").report)
-    plan = forecast.Budget(chunk=1 << 14, document=1 << 20, at_work=1 << 20, duplicates=1 << 12, lines=1 << 12)
+    plan = forecast.Budget(chunk=1 << 14, document=1 << 20, duplicates=1 << 12, lines=1 << 12)
     spilled = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("curate.corpus.count.budget", lambda *_: plan)
